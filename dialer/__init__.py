@@ -1,0 +1,1 @@
+"""The dialer: a daemon that works through lists of calls. See ARCHITECTURE.md for the way through the files."""

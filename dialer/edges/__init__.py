@@ -1,0 +1,1 @@
+"""Edges touch: one outside system a file, no decisions."""
