@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     twilio_auth_token: SecretStr | None = None
     twilio_from_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
     twilio_api_base_url: str = "https://api.twilio.com"
+    # Not below what the carrier may take to answer: an answer that comes later is an unknown attempt.
+    twilio_timeout_seconds: Seconds = 31.0
     twilio_calls_per_second: Annotated[float, Field(ge=0, le=10_000)] = 1.0
 
     public_base_url: str = ""
@@ -135,6 +137,26 @@ def load(environment: Mapping[str, str] | None = None, *, require: tuple[str, ..
     if faults:
         raise CheckYourSettings(_as_message(faults))
     return settings
+
+
+def refuse_unreachable_callbacks(settings: Settings) -> None:
+    """Raise CheckYourSettings when the real carrier would be given callback URLs that lead to itself."""
+    if _is_loopback(settings.callback_base_url) and not _is_loopback(settings.twilio_api_base_url):
+        what = (
+            f"{settings.callback_base_url} cannot be reached by the carrier; set it to a public https:// URL that "
+            "leads to control (to try things out, a tunnel such as ngrok or cloudflared gives one)"
+        )
+        raise CheckYourSettings(_as_message([("PUBLIC_BASE_URL", what)]))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")  # noqa: S104 - compared, not bound
+
+
+def secret(value: SecretStr | None) -> str:
+    """The text of a secret that was required to be set."""
+    return value.get_secret_value() if value is not None else ""
 
 
 def _values(environment: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:

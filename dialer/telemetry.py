@@ -5,7 +5,7 @@ import sys
 from typing import TextIO
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 
 def set_up(level: str, log_format: str | None, stream: TextIO | None = None) -> None:
@@ -21,7 +21,7 @@ def set_up(level: str, log_format: str | None, stream: TextIO | None = None) -> 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("event"),
+            _event_first,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
@@ -30,6 +30,10 @@ def set_up(level: str, log_format: str | None, stream: TextIO | None = None) -> 
     )
     # Libraries speak up only when something is wrong; the carrier's SDK would print numbers at INFO.
     logging.basicConfig(level=logging.WARNING, stream=out, format="%(levelname)s %(name)s %(message)s", force=True)
+
+
+def _event_first(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    return {"event": fields.pop("event"), "timestamp": fields.pop("timestamp"), **fields}
 
 
 def logger() -> FilteringBoundLogger:

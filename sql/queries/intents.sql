@@ -26,7 +26,8 @@ WHERE run_id = $1 AND status = 'queued' AND position > $2 ORDER BY position LIMI
 -- name: live_attempts
 -- Every attempt of these businesses that may have a call, and the limits: what Redis ought to show.
 -- $1 business ids
-SELECT b.id AS business_id, b.max_concurrent_calls AS business_limit, a.id AS attempt_id, a.slot, a.run_id
+SELECT b.id AS business_id, b.max_concurrent_calls AS business_limit, a.id AS attempt_id, a.slot, a.run_id,
+       a.job_id
 FROM businesses b
 LEFT JOIN outbound_call_attempts a ON a.business_id = b.id AND a.ended_at IS NULL
 WHERE b.id = ANY ($1::bigint[]);

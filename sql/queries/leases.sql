@@ -125,3 +125,7 @@ UPDATE dialer_daemons SET ended_at = now(), last_seen_at = now() WHERE id = $1::
 -- How many daemons share the account's pace while Redis is away.  $1 seconds within which one was seen
 SELECT count(*) AS daemons FROM dialer_daemons
 WHERE ended_at IS NULL AND last_seen_at > now() - make_interval(secs => $1::float8);
+
+-- name: installation
+-- The namespace of this installation's keys in Redis.
+SELECT id FROM installation;

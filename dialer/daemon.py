@@ -1,0 +1,255 @@
+"""The daemon: opens what it needs, builds the loops, serves, drains, closes.
+
+Stopping is the reverse of importance: what starts calls stops first, what keeps leases alive stops last.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from dialer.config import Settings, secret
+from dialer.edges import schema, wakeup
+from dialer.edges.carrier import Carrier
+from dialer.edges.clock import boot_seconds
+from dialer.edges.heart import Heart
+from dialer.edges.pace import Pace
+from dialer.edges.slots import Slots
+from dialer.edges.store import Store
+from dialer.edges.wakeup import Hint, Listener
+from dialer.errors import DatabaseAway, TryAgainLater
+from dialer.loops.claimer import Claimer
+from dialer.loops.inquirer import Freed, Inquirer
+from dialer.loops.keeper import Keeper
+from dialer.loops.pacer import Pacer
+from dialer.loops.reconciler import Reconciler
+from dialer.loops.sweeper import Sweeper
+from dialer.rhythm import Rhythm
+from dialer.roster import Edges, Roster, wake_all
+from dialer.telemetry import logger
+
+SCAN_EVERY_SECONDS = 1.0
+COMPARE_EVERY_SECONDS = 2.0
+SWEEP_EVERY_SECONDS = 2.0
+SCHEMA_POLL_SECONDS = 1.0
+# SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
+DRAIN_SECONDS = 8.0
+GIVE_BACK_SECONDS = 1.5
+
+T = TypeVar("T")
+
+log = logger()
+
+
+class Daemon:
+    """One process of the dialer. `run` returns when it was told to `stop` and nothing is left to do."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = boot_seconds) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.worker: UUID = uuid4()
+        self._stopping = asyncio.Event()
+        self._insisted = asyncio.Event()
+
+    def stop(self) -> None:
+        """Drain and leave. A second time: leave at once, whatever is on the wire."""
+        if self._stopping.is_set():
+            self._insisted.set()
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Open, serve until stopped, drain, close."""
+        async with AsyncExitStack() as stack:
+            if not await self._open(stack):
+                return
+            self._build()
+            await self._serve()
+
+    # -- open and build ---------------------------------------------------------------------------------
+
+    async def _open(self, stack: AsyncExitStack) -> bool:
+        """Open the edges, waiting for Postgres and its schema. False when stopped meanwhile."""
+        store = await self._unless_stopped(self._connect())
+        if store is None:
+            return False
+        self._store = store
+        stack.push_async_callback(store.close)
+        if await self._unless_stopped(self._await_schema()) is None:
+            return False
+        self._namespace = await store.installation()
+        url = secret(self._settings.redis_url)
+        self._slots = Slots(url, self._namespace, self.worker)
+        stack.push_async_callback(self._slots.close)
+        self._hints = wakeup.client(url)
+        stack.push_async_callback(self._hints.aclose)
+        self._carrier = Carrier(
+            self._settings.twilio_account_sid or "",
+            secret(self._settings.twilio_auth_token),
+            self._settings.twilio_api_base_url,
+            self._settings.callback_base_url,
+            self._settings.twilio_timeout_seconds,
+        )
+        stack.push_async_callback(self._carrier.close)
+        self._pace = None
+        if self._settings.twilio_calls_per_second > 0:
+            self._pace = Pace(
+                url, self._namespace, self._carrier.account_sid, self._settings.twilio_calls_per_second
+            )
+            stack.push_async_callback(self._pace.close)
+        return True
+
+    async def _connect(self) -> Store:
+        away = False
+        while True:
+            try:
+                return await Store.connect(secret(self._settings.database_url))
+            except DatabaseAway as error:
+                if not away:
+                    log.warning("DATABASE_AWAY", error=str(error))
+                away = True
+                await asyncio.sleep(SCHEMA_POLL_SECONDS)
+
+    async def _await_schema(self) -> bool:
+        if self._settings.run_migrations:
+            await self._migrate()
+        await self._store.wait_for_schema(SCHEMA_POLL_SECONDS)
+        return True
+
+    async def _migrate(self) -> None:
+        s = self._settings
+        await schema.migrate(
+            secret(s.migration_database_url or s.database_url),
+            lock_wait_seconds=s.migration_lock_wait_seconds,
+            statement_timeout=s.migration_statement_timeout,
+        )
+
+    def _build(self) -> None:
+        s, store = self._settings, self._store
+        lease, beat = s.takeover_after_seconds, s.heartbeat_interval_seconds
+        margin = min(1.0, lease / 6)
+        pacer = Pacer(self._pace, lambda: store.live_daemons(lease), self._clock)
+        self._roster = Roster(
+            self.worker,
+            Edges(store, self._slots, self._carrier, pacer.permits),
+            lease_seconds=lease,
+            margin_seconds=margin,
+            clock=self._clock,
+        )
+        # A beat and two that time out must fit into the lease.
+        heart = Heart(secret(s.database_url), self.worker, min(1.5, (lease - margin - beat) / 2))
+        self._keeper = Keeper(
+            heart, self._roster.epochs, self._roster.beaten, interval_seconds=beat, clock=self._clock
+        )
+        claimer = Claimer(
+            store,
+            self.worker,
+            takeover_seconds=lease,
+            resume_seconds=s.resume_within_seconds,
+            held=lambda: len(self._roster.runs),
+            take=self._roster.take,
+            clock=self._clock,
+        )
+        inquirer = Inquirer(
+            store,
+            self._carrier,
+            self._freed,
+            silent_seconds=s.call_silent_after_seconds,
+            unknown_seconds=s.unknown_after_seconds,
+            lag_seconds=s.carrier_list_lag_seconds,
+        )
+        reconciler = Reconciler(store, self._slots, lambda: self._roster.desks, self._clock)
+        sweeper = Sweeper(store)
+        self._claims = Rhythm("claim", min(SCAN_EVERY_SECONDS, lease / 4), claimer.look)
+        look_every = min(1.0, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)
+        self._others = [
+            Rhythm("compare", min(COMPARE_EVERY_SECONDS, lease / 3), reconciler.compare),
+            Rhythm("ask silent", look_every, inquirer.ask_silent),
+            Rhythm("search unknown", look_every, inquirer.search_unknown),
+            Rhythm("sweep", SWEEP_EVERY_SECONDS, sweeper.sweep),
+        ]
+
+    # -- serve ------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        await self._store.register_daemon(self.worker, socket.gethostname(), os.getpid())
+        self._keeper.start()
+        claiming = asyncio.ensure_future(self._claims.run())
+        keeping = [
+            asyncio.ensure_future(work)
+            for work in (self._keeper.show_progress(), self._listen(), *(r.run() for r in self._others))
+        ]
+        log.info("STARTUP", process="dialer", worker=str(self.worker), pid=os.getpid())
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait([stopped, claiming, *keeping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel([stopped, claiming])
+            await self._drain()
+            await self._keeper.stop()
+            await _cancel(keeping)
+            await self._roster.close()
+        for task in done - {stopped}:
+            # No loop ends by itself: whatever ended one is a fault, and a supervisor starts us anew.
+            task.result()
+            raise RuntimeError("a loop ended")
+
+    async def _listen(self) -> None:
+        async for hint in Listener(secret(self._settings.redis_url), self._namespace, self._look_again).hints():
+            if hint.kind == "run":
+                self._claims.wake()
+            self._roster.hear(hint)
+
+    async def _look_again(self) -> None:
+        """Hints were missed, or may have been."""
+        self._claims.wake()
+        wake_all(self._roster.desks.values())
+
+    async def _freed(self, freed: Freed) -> None:
+        """A look-up ended an attempt: tell ourselves and the others."""
+        hint = Hint("released", freed.business_id, freed.run_id, str(freed.attempt_id), freed.slot, freed.job_id)
+        self._roster.hear(hint)
+        await wakeup.publish(self._hints, self._namespace, hint)
+
+    # -- drain ------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Nothing new; requests on the wire are awaited; leases go back; live calls go on without us."""
+        log.info("DRAIN", runs=len(self._roster.runs))
+        held = {run_id: h.holding.terms.business_id for run_id, h in self._roster.runs.items()}
+        self._roster.stop()
+        draining = asyncio.ensure_future(self._roster.drain(DRAIN_SECONDS))
+        insisted = asyncio.ensure_future(self._insisted.wait())
+        await asyncio.wait([draining, insisted], return_when=asyncio.FIRST_COMPLETED)
+        await _cancel([draining, insisted])
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._hand_over(held)
+        except (TimeoutError, TryAgainLater) as error:
+            log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
+        log.info("STOPPED", worker=str(self.worker))
+
+    async def _hand_over(self, held: dict[int, int]) -> None:
+        handed = await self._store.hand_over(self.worker, list(held))
+        await self._store.end_daemon(self.worker)
+        for run_id in handed:
+            log.info("RUN_HANDED_OVER", run_id=run_id, business_id=held[run_id])
+            await wakeup.publish(self._hints, self._namespace, Hint("run", held[run_id], run_id))
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """Await, but not past a stop; None then."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            await _cancel([task, stopped])
+
+
+async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,61 @@
+"""The connection that beats: one of its own, so that a busy pool never costs a lease."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+import sql
+from dialer.edges.store import AWAY
+from dialer.errors import DatabaseAway
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Run -> verdict of one beat: `beaten`, `skipped` (locked by somebody, not lost) or `lost`."""
+
+    verdicts: Mapping[int, str]
+
+
+class Heart:
+    """One dedicated connection, opened again whenever it is lost."""
+
+    def __init__(self, dsn: str, worker: UUID, timeout_seconds: float) -> None:
+        self._dsn = dsn
+        self._worker = worker
+        self._timeout = timeout_seconds
+        self._connection: Any = None
+
+    async def beat(self, epochs: Mapping[int, int]) -> Beat:
+        """Prolong these leases (run -> epoch) in one statement. Raises DatabaseAway."""
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=self._timeout, command_timeout=self._timeout
+                )
+            rows = await self._connection.fetch(
+                sql.query("beat"), self._worker, list(epochs), list(epochs.values())
+            )
+        except AWAY as error:
+            self.drop()
+            raise DatabaseAway(f"beat: {type(error).__name__}") from error
+        return Beat({r["run_id"]: r["verdict"] for r in rows})
+
+    def drop(self) -> None:
+        """Forget the connection without a word: whoever waits on a dead one beats too late."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Close politely."""
+        if self._connection is not None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._connection.close()
+            except AWAY:
+                self._connection.terminate()
+            self._connection = None

@@ -1,0 +1,281 @@
+"""Postgres, as the daemon uses it: one named statement a method, values in and out, no decisions.
+
+Every method raises DatabaseAway when Postgres did not answer. A write may then have been committed all the
+same: repeat it where it is guarded by state (all facts are), look it up where it is not (intents).
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+import sql
+from dialer.errors import DatabaseAway
+from dialer.rules.model import (
+    Business,
+    Fact,
+    Grant,
+    Intent,
+    Intents,
+    LiveAttempt,
+    Refusal,
+    Terms,
+)
+from sql.migrate import wait_until_current
+
+AWAY = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,  # shut down, restarted, cancelled by a time-out
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # a deadlock's victim: nothing was written, another try will do
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SilentAttempt:
+    """A call without news for long. `overdue`: it must have ended by now, whatever became of it."""
+
+    attempt_id: UUID
+    call_sid: str
+    business_id: int
+    run_id: int
+    job_id: int
+    slot: int
+    overdue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownAttempt:
+    """An attempt whose create has no known outcome (see sql/queries/lookups.sql for the flags)."""
+
+    attempt_id: UUID
+    business_id: int
+    run_id: int
+    job_id: int
+    slot: int
+    from_number: str
+    to_number: str
+    created_at: datetime
+    candidate_seen: bool
+    covered: bool
+    overdue: bool
+    rivals: int
+
+
+class Store:
+    """The statements over a pool. Open with `connect`, close with `close`."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, dsn: str, *, size: int = 10, command_timeout: float = 5.0) -> "Store":
+        """Open the pool. Raises DatabaseAway."""
+        try:
+            pool = await asyncpg.create_pool(
+                dsn, min_size=1, max_size=size, timeout=5.0, command_timeout=command_timeout, reset=_keep
+            )
+        except AWAY as error:
+            raise DatabaseAway(type(error).__name__) from error
+        return cls(pool)
+
+    async def wait_for_schema(self, poll_seconds: float) -> None:
+        """Wait until the schema is at least the one that these statements need."""
+        await wait_until_current(self._pool.acquire, poll_seconds=poll_seconds)
+
+    async def close(self) -> None:
+        """Give the connections back; cut those that do not come back within two seconds."""
+        try:
+            async with asyncio.timeout(2.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    # -- leases -----------------------------------------------------------------------------------------
+
+    async def installation(self) -> str:
+        """The id of this installation, which names its keys in Redis."""
+        return str(await self._value("installation"))
+
+    async def register_daemon(self, worker: UUID, host: str, pid: int) -> None:
+        """Show this process in `dialer_daemons`."""
+        await self._rows("register_daemon", worker, host, pid)
+
+    async def end_daemon(self, worker: UUID) -> None:
+        """This process holds nothing any more."""
+        await self._rows("end_daemon", worker)
+
+    async def live_daemons(self, within_seconds: float) -> int:
+        """How many daemons were seen lately, at least 1."""
+        return max(int(await self._value("live_daemons", within_seconds)), 1)
+
+    async def claim_runs(
+        self, worker: UUID, takeover_seconds: float, resume_seconds: float, held: int
+    ) -> list[Terms]:
+        """Take our fair share of the runs that nobody holds."""
+        rows = await self._rows("claim_runs", worker, takeover_seconds, resume_seconds, held)
+        return [Terms(**row) for row in rows]
+
+    async def adopt_attempts(self, runs: Sequence[Terms]) -> list[LiveAttempt]:
+        """What the holder before left: attempts that may have a call; its open intents become unknown."""
+        rows = await self._rows("adopt_attempts", [r.run_id for r in runs], [r.lease_epoch for r in runs])
+        return [LiveAttempt(r["attempt_id"], r["run_id"], r["slot"], r["job_id"]) for r in rows]
+
+    async def hand_over(self, worker: UUID, run_ids: Sequence[int]) -> list[int]:
+        """Give leases back; returns the runs that were still ours."""
+        return [r["run_id"] for r in await self._rows("hand_over_runs", worker, list(run_ids))]
+
+    async def pause_for_refusals(self, run: Terms, worker: UUID, why: str) -> bool:
+        """Pause a run of ours. False when it was not ours any more."""
+        return bool(await self._rows("pause_run_for_refusals", run.run_id, worker, run.lease_epoch, why))
+
+    async def note_last_error(self, worker: UUID, run_ids: Sequence[int], error: str | None) -> None:
+        """Show why our runs do not dial, or that they do again (None)."""
+        await self._rows("note_last_error", worker, list(run_ids), error)
+
+    async def run_states(self, run_ids: Sequence[int]) -> dict[int, str]:
+        """Run -> status, for runs that we lost."""
+        return {r["run_id"]: r["status"] for r in await self._rows("run_states", list(run_ids))}
+
+    # -- intents ----------------------------------------------------------------------------------------
+
+    async def write_intents(
+        self, run: Terms, worker: UUID, after: int, grants: Sequence[Grant], account: str
+    ) -> Intents:
+        """Turn grants into committed attempts (see migration 0004). On DatabaseAway look the ids up."""
+        rows = await self._rows(
+            "write_intents",
+            run.run_id,
+            worker,
+            run.lease_epoch,
+            after,
+            [g.attempt_id for g in grants],
+            [g.slot for g in grants],
+            account,
+        )
+        return Intents(
+            tuple(_intent(r) for r in rows if r["verdict"] == "intent"),
+            tuple(Refusal(r["attempt_id"], r["slot"], r["verdict"]) for r in rows if r["verdict"] != "intent"),
+            rows[0]["business_limit"],
+            rows[0]["queued_left"],
+        )
+
+    async def attempts_written(self, attempt_ids: Iterable[UUID]) -> dict[UUID, str]:
+        """Attempt -> state, of those that were committed."""
+        rows = await self._rows("attempts_written", list(attempt_ids))
+        return {r["attempt_id"]: r["state"] for r in rows}
+
+    async def free_slots(self, business_id: int, count: int) -> list[int]:
+        """Slots by Postgres alone."""
+        return [r["slot"] for r in await self._rows("free_slots", business_id, count)]
+
+    async def next_jobs(self, run_id: int, after: int, count: int) -> list[tuple[int, int]]:
+        """(job, position) of the jobs that wait next."""
+        return [(r["job_id"], r["position"]) for r in await self._rows("next_jobs", run_id, after, count)]
+
+    async def businesses(self, business_ids: Sequence[int]) -> list[Business]:
+        """Limits and live attempts, in one statement."""
+        found: dict[int, tuple[int, list[LiveAttempt]]] = {}
+        for r in await self._rows("live_attempts", list(business_ids)):
+            _, live = found.setdefault(r["business_id"], (r["business_limit"], []))
+            if r["attempt_id"] is not None:
+                live.append(LiveAttempt(r["attempt_id"], r["run_id"], r["slot"], r["job_id"]))
+        return [Business(b, limit, tuple(live)) for b, (limit, live) in found.items()]
+
+    async def queued_left(self, run_ids: Sequence[int]) -> dict[int, int]:
+        """Run -> jobs still to be dialed."""
+        return {r["run_id"]: r["queued"] for r in await self._rows("queued_left", list(run_ids))}
+
+    # -- facts ------------------------------------------------------------------------------------------
+
+    async def take_carrier_event(
+        self, attempt: UUID, call_sid: str, source: str, status: str, duration: int | None = None
+    ) -> Fact:
+        """What an answer or a look-up says of a call (callbacks are taken by control)."""
+        rows = await self._rows(
+            "take_carrier_event", attempt, call_sid, source, None, status, None, duration, None, None, None
+        )
+        return Fact(**rows[0])
+
+    async def return_attempt(self, attempt: UUID, delay_seconds: float, code: int | None, reason: str) -> str:
+        """Certainly no call: `returned` to the queue, `swept` (its run is over), or `too_late`."""
+        return str(await self._value("return_attempt", attempt, delay_seconds, code, reason))
+
+    async def refuse_attempt(self, attempt: UUID, disposition: str, code: int | None, reason: str) -> bool:
+        """The carrier refused: the job ends. False when something else was known already."""
+        return bool(await self._value("refuse_attempt", attempt, disposition, code, reason))
+
+    async def doubt_attempt(self, attempt: UUID, code: int | None, reason: str) -> bool:
+        """Nobody knows whether there is a call. False when something was known already."""
+        return bool(await self._rows("doubt_attempt", attempt, code, reason))
+
+    async def end_unknown(self, attempt: UUID) -> int | None:
+        """Give up on an attempt; returns the slot that it freed, or None when it had ended."""
+        slot = await self._value("end_unknown", attempt)
+        return None if slot is None else int(slot)
+
+    # -- look-ups ---------------------------------------------------------------------------------------
+
+    async def take_silent_attempts(
+        self, silent_seconds: float, count: int, lag_seconds: float, longest_seconds: float
+    ) -> list[SilentAttempt]:
+        """Calls to ask the carrier about; each is put off, so that only one daemon asks."""
+        rows = await self._rows("take_silent_attempts", silent_seconds, count, lag_seconds, longest_seconds)
+        return [SilentAttempt(**row) for row in rows]
+
+    async def take_unknown_attempts(
+        self, unknown_seconds: float, count: int, lag_seconds: float, longest_seconds: float
+    ) -> list[UnknownAttempt]:
+        """Attempts to search in the carrier's list; each is put off, so that only one daemon searches."""
+        rows = await self._rows("take_unknown_attempts", unknown_seconds, count, lag_seconds, longest_seconds)
+        return [UnknownAttempt(**row) for row in rows]
+
+    async def owned_sids(self, sids: Sequence[str]) -> set[str]:
+        """Those of the SIDs that some attempt has."""
+        return {r["call_sid"] for r in await self._rows("owned_sids", list(sids))}
+
+    async def note_candidate(self, attempt: UUID) -> None:
+        """A look-up showed something that may be this attempt's call."""
+        await self._rows("note_candidate", attempt)
+
+    async def runs_to_sweep(self, count: int) -> list[tuple[int, int]]:
+        """(run, jobs still queued) of runs whose queued jobs will never be dialed."""
+        return [(r["run_id"], r["queued"]) for r in await self._rows("runs_to_sweep", count)]
+
+    async def sweep_run(self, run_id: int, count: int) -> int:
+        """Move one batch of them; returns how many."""
+        return len(await self._rows("sweep_run", run_id, count))
+
+    async def mark_swept(self, run_id: int) -> None:
+        """Remember that nothing is left to sweep, if that is so."""
+        await self._rows("mark_swept", run_id)
+
+    # -- how --------------------------------------------------------------------------------------------
+
+    async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
+        try:
+            rows: list[asyncpg.Record] = await self._pool.fetch(sql.query(name), *args)
+        except AWAY as error:
+            raise DatabaseAway(f"{name}: {type(error).__name__}") from error
+        return rows
+
+    async def _value(self, name: str, *args: Any) -> Any:
+        rows = await self._rows(name, *args)
+        return rows[0][0] if rows else None
+
+
+async def _keep(_connection: Any) -> None:
+    """Nothing is ever set on a session: the pool's usual reset would cost a round trip a statement."""
+
+
+def _intent(row: asyncpg.Record) -> Intent:
+    return Intent(row["attempt_id"], row["slot"], row["job_id"], row["position"], row["phone"], row["lead_id"])

@@ -1,0 +1,242 @@
+"""Turns the slots named for one run into calls: permit, intent, still trusted?, request, outcome.
+
+The order is the promise. A permit costs nothing if unused; the intent is committed before the request leaves;
+between the last look at the lease and the request nothing is awaited; and what was sent is never sent again.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from dialer.edges.carrier import Carrier
+from dialer.edges.store import Store
+from dialer.errors import DatabaseAway
+from dialer.rhythm import wait_or
+from dialer.rules.gate import Gate
+from dialer.rules.holding import Holding
+from dialer.rules.model import Grant, Intent, Refusal
+from dialer.rules.outcome import NotProcessed, Outcome
+from dialer.telemetry import logger
+
+REST_SECONDS = 0.3
+LOOK_FOR_INTENTS_EVERY_SECONDS = 0.5
+# Longer than a statement can run: after it, an intent that was not found was not committed.
+LOOK_FOR_INTENTS_SECONDS = 15.0
+
+log = logger()
+
+
+class SlotDesk(Protocol):
+    """What a caller tells the desk of its business."""
+
+    def committed(self, attempt_id: UUID) -> None: ...
+    def not_used(self, holding: Holding, attempt_id: UUID, *, taken: bool = False) -> None: ...
+    def doubt(self) -> None: ...
+    def wake(self) -> None: ...
+
+
+class LineLog(Protocol):
+    """Who keeps the log of a run's waiting line."""
+
+    async def look_ahead(self) -> None: ...
+    def dialed(self, job_id: int) -> None: ...
+
+
+class Surroundings(Protocol):
+    """What the daemon does for its callers."""
+
+    worker: UUID
+
+    def is_trusted(self, holding: Holding) -> bool: ...
+    def lost(self, holding: Holding, why: str) -> None: ...
+    async def account_changed(self, reason: str | None) -> None: ...
+
+
+class Caller:
+    """One run's calls. `grant` gives it work; `stop` ends new work at once; `drain` waits for what is out."""
+
+    def __init__(
+        self,
+        holding: Holding,
+        desk: SlotDesk,
+        line: LineLog,
+        around: Surroundings,
+        *,
+        store: Store,
+        carrier: Carrier,
+        settle: Callable[[Intent, Outcome], Awaitable[None]],
+        permits: Callable[[int], Awaitable[list[float]]],
+        gate: Gate,
+        clock: Callable[[], float],
+    ) -> None:
+        self.holding = holding
+        self._desk = desk
+        self._line = line
+        self._around = around
+        self._store = store
+        self._carrier = carrier
+        self._settle = settle
+        self._permits = permits
+        self._gate = gate
+        self._clock = clock
+        self._grants: list[Grant] = []
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._placing: dict[UUID, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def grant(self, grants: Sequence[Grant]) -> None:
+        """Slots were named for this run."""
+        self._grants.extend(grants)
+        self._woken.set()
+
+    async def serve(self) -> None:
+        """Dial what is granted, until stopped. One intent in flight at a time, or stops would queue behind."""
+        await self._line.look_ahead()
+        while not self._stopping.is_set():
+            await self._woken.wait()
+            self._woken.clear()
+            while self._grants and not self._stopping.is_set():
+                await self._dial_some()
+                await self._line.look_ahead()
+        self._give_back(self._grants)
+
+    def stop(self) -> None:
+        """No new intent, and nothing is sent that is not on the wire already."""
+        self._stopping.set()
+        self._woken.set()
+
+    async def drain(self, seconds: float | None) -> None:
+        """Wait for requests on the wire; those still there then are left `unknown`, for reconciliation.
+
+        None: wait until all are answered.
+        """
+        tasks = [*self._placing.values(), *self._chores]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for attempt_id, task in list(self._placing.items()):
+            task.cancel()
+            try:
+                await self._store.doubt_attempt(attempt_id, None, "the daemon stopped before the carrier answered")
+            except DatabaseAway:
+                log.warning("left as intent", attempt_id=str(attempt_id))
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._placing.values(), *self._chores, return_exceptions=True)
+
+    # -- grants to intents ------------------------------------------------------------------------------
+
+    async def _dial_some(self) -> None:
+        moments = await self._permits(len(self._grants))
+        self._grants.sort(key=lambda g: g.slot)
+        grants, self._grants = self._grants[: len(moments)], self._grants[len(moments) :]
+        may_dial = self._around.is_trusted(self.holding) and not self._stopping.is_set()
+        count = self._gate.admit(len(grants), self._clock()) if may_dial else 0
+        self._give_back(grants[count:])
+        if count:
+            await self._intend(grants[:count], moments)
+
+    async def _intend(self, grants: list[Grant], moments: list[float]) -> None:
+        run = self.holding.terms
+        try:
+            answer = await self._store.write_intents(
+                run, self._around.worker, self.holding.cursor, grants, self._carrier.account_sid
+            )
+        except DatabaseAway as error:
+            log.warning("INTENT_UNCERTAIN", run_id=run.run_id, error=str(error))
+            self._gate.not_sent()
+            self._begin(self._undo([g.attempt_id for g in grants]), None)
+            self._give_back(grants)
+            self._desk.doubt()
+            return
+        log.debug("intents", run_id=run.run_id, written=len(answer.written), refused=len(answer.refused))
+        if answer.business_limit is not None and answer.queued_left is not None:
+            self.holding.limit = answer.business_limit
+            self.holding.queued = answer.queued_left
+        if not answer.written:
+            self._gate.not_sent()
+        for intent in answer.written:
+            self._book(intent)
+        for refusal in answer.refused:
+            self._take_refusal(refusal)
+        for intent, moment in zip(answer.written, moments, strict=False):
+            self._begin(self._place(intent, moment), intent.attempt_id)
+
+    def _book(self, intent: Intent) -> None:
+        self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())
+        self.holding.cursor = max(self.holding.cursor, intent.position)
+        self._desk.committed(intent.attempt_id)
+        self._line.dialed(intent.job_id)
+
+    def _take_refusal(self, refusal: Refusal) -> None:
+        self._desk.not_used(self.holding, refusal.attempt_id, taken=refusal.verdict == "slot_taken")
+        match refusal.verdict:
+            case "lost":
+                self._around.lost(self.holding, "an intent was refused")
+            case "no_job":
+                self.holding.found_nothing(self._clock(), REST_SECONDS)
+            case "slot_taken" | "slot_above_limit":
+                self._desk.doubt()
+            case _:
+                self.holding.rest_until = self._clock() + REST_SECONDS
+                self._desk.doubt()
+
+    def _give_back(self, grants: Sequence[Grant]) -> None:
+        for grant in list(grants):
+            self._desk.not_used(self.holding, grant.attempt_id)
+
+    async def _undo(self, attempt_ids: list[UUID]) -> None:
+        """After a lost connection: intents that were committed all the same were certainly never sent."""
+        looked_for = set(attempt_ids)
+        give_up_at = self._clock() + LOOK_FOR_INTENTS_SECONDS
+        while looked_for and self._clock() < give_up_at:
+            try:
+                for attempt_id in await self._store.attempts_written(looked_for):
+                    await self._store.return_attempt(
+                        attempt_id, 0.0, None, "the intent's answer was lost; not sent"
+                    )
+                    looked_for.discard(attempt_id)
+                    self.holding.came_back()
+                    self._desk.wake()
+            except DatabaseAway:
+                give_up_at = self._clock() + LOOK_FOR_INTENTS_SECONDS
+            await wait_or(self._stopping, LOOK_FOR_INTENTS_EVERY_SECONDS)
+
+    # -- intents to calls -------------------------------------------------------------------------------
+
+    async def _place(self, intent: Intent, moment: float) -> None:
+        wait = moment - self._clock()
+        if wait > 0:
+            await wait_or(self._stopping, wait)
+        if self._stopping.is_set() or not self._around.is_trusted(self.holding):
+            self._gate.not_sent()
+            outcome: Outcome = NotProcessed("not sent: the lease is not trusted any more, or the daemon drains")
+        else:
+            outcome = await self._carrier.create(intent, self.holding.terms)
+            self._hear(outcome)
+        await self._settle(intent, outcome)
+
+    def _hear(self, outcome: Outcome) -> None:
+        before = self._gate.reason
+        self._gate.heard(outcome, self._clock(), random.random())  # noqa: S311 - spreads daemons apart
+        if self._gate.reason != before:
+            self._begin(self._around.account_changed(self._gate.reason), None)
+
+    def _begin(self, work: Awaitable[None], attempt_id: UUID | None) -> None:
+        """Start a task that `drain` knows. One with an attempt id is a request that may be on the wire."""
+        task = asyncio.ensure_future(work)
+        if attempt_id is not None:
+            self._placing[attempt_id] = task
+            task.add_done_callback(lambda _: self._placing.pop(attempt_id, None))
+        else:
+            self._chores.add(task)
+            task.add_done_callback(self._chores.discard)
+        task.add_done_callback(_report)
+
+
+def _report(task: "asyncio.Future[None]") -> None:
+    """A fault in our own code must be seen, and must not stop the other calls."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("FAULT", error=repr(task.exception()), exc_info=task.exception())

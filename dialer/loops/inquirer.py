@@ -1,0 +1,124 @@
+"""Asks the carrier about calls that are silent, and searches its list for attempts of which nobody knows."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from dialer.edges.carrier import Carrier, CarrierAway
+from dialer.edges.store import SilentAttempt, Store, UnknownAttempt
+from dialer.rules import lookup
+from dialer.rules.model import Fact
+from dialer.telemetry import logger
+
+AT_ONCE = 20
+LONGEST_DISTANCE_SECONDS = 300.0
+
+log = logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """An attempt that a look-up has ended."""
+
+    attempt_id: UUID
+    business_id: int
+    run_id: int
+    job_id: int
+    slot: int
+
+
+class Inquirer:
+    """`freed` is awaited for every attempt that ended here: somebody waits for its slot."""
+
+    def __init__(
+        self,
+        store: Store,
+        carrier: Carrier,
+        freed: Callable[[Freed], Awaitable[None]],
+        *,
+        silent_seconds: float,
+        unknown_seconds: float,
+        lag_seconds: float,
+    ) -> None:
+        self._store = store
+        self._carrier = carrier
+        self._freed = freed
+        self._silent = silent_seconds
+        self._unknown = unknown_seconds
+        self._lag = lag_seconds
+
+    async def ask_silent(self) -> None:
+        """Look up calls without news. Raises DatabaseAway."""
+        longest = max(LONGEST_DISTANCE_SECONDS, self._silent)
+        for attempt in await self._store.take_silent_attempts(self._silent, AT_ONCE, self._lag, longest):
+            await self._ask(attempt)
+
+    async def _ask(self, attempt: SilentAttempt) -> None:
+        found = None
+        try:
+            found = await self._carrier.fetch(attempt.call_sid)
+        except CarrierAway as error:
+            log.warning("LOOK_UP_FAILED", call_sid=attempt.call_sid, error=str(error))
+        if found is not None:
+            log.info("CALL_LOOKED_UP", call_sid=attempt.call_sid, status=found.status)
+            fact = await self._store.take_carrier_event(
+                attempt.attempt_id, found.call_sid, "fetch", found.status, found.duration_seconds
+            )
+            await self._tell(attempt.attempt_id, fact)
+        elif attempt.overdue:
+            await self._give_up(attempt)
+
+    async def search_unknown(self) -> None:
+        """Search the list for attempts whose create has no known outcome. Raises DatabaseAway."""
+        longest = max(LONGEST_DISTANCE_SECONDS / 10, self._unknown)
+        for attempt in await self._store.take_unknown_attempts(self._unknown, AT_ONCE, self._lag, longest):
+            await self._search(attempt)
+
+    async def _search(self, attempt: UnknownAttempt) -> None:
+        try:
+            calls = await self._carrier.search(attempt.to_number, attempt.from_number, attempt.created_at)
+        except CarrierAway as error:
+            log.warning("LOOK_UP_FAILED", attempt_id=str(attempt.attempt_id), error=str(error))
+            if attempt.overdue:
+                await self._give_up(attempt)
+            return
+        owned = await self._store.owned_sids([c.call_sid for c in calls])
+        free = {c.call_sid: c for c in calls if c.call_sid not in owned}
+        verdict = lookup.of_list(
+            tuple(free),
+            rivals=attempt.rivals,
+            seen_before=attempt.candidate_seen,
+            covered=attempt.covered,
+            overdue=attempt.overdue,
+        )
+        log.info("ATTEMPT_SEARCHED", attempt_id=str(attempt.attempt_id), candidates=len(free), verdict=verdict.do)
+        match verdict.do:
+            case "bind":
+                found = free[verdict.call_sid or ""]
+                fact = await self._store.take_carrier_event(
+                    attempt.attempt_id, found.call_sid, "list", found.status, found.duration_seconds
+                )
+                await self._tell(attempt.attempt_id, fact)
+            case "doubt":
+                await self._store.note_candidate(attempt.attempt_id)
+            case "end":
+                await self._give_up(attempt)
+            case "wait":
+                pass
+
+    async def _give_up(self, attempt: SilentAttempt | UnknownAttempt) -> None:
+        if await self._store.end_unknown(attempt.attempt_id) is None:
+            return
+        log.warning("ATTEMPT_UNKNOWN", attempt_id=str(attempt.attempt_id), job_id=attempt.job_id)
+        await self._freed(
+            Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot)
+        )
+
+    async def _tell(self, attempt_id: UUID, fact: Fact) -> None:
+        if not fact.ended_now:
+            return
+        assert fact.business_id is not None  # noqa: S101 - an attempt that ended has all of these
+        assert fact.run_id is not None  # noqa: S101
+        assert fact.job_id is not None  # noqa: S101
+        assert fact.slot is not None  # noqa: S101
+        await self._freed(Freed(attempt_id, fact.business_id, fact.run_id, fact.job_id, fact.slot))

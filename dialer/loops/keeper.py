@@ -1,0 +1,90 @@
+"""Keeps the leases: beats from a thread and a connection of its own, and only while the main loop turns.
+
+A process whose main loop hangs must lose its leases, or nobody could go on with its runs; a process whose main
+loop is merely busy must not.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+
+from dialer.edges.heart import Heart
+from dialer.errors import DatabaseAway
+from dialer.telemetry import logger
+
+log = logger()
+
+
+class Keeper:
+    """Start with `start`, end with `stop`. `beaten` is called in the main loop with verdicts and send time."""
+
+    def __init__(
+        self,
+        heart: Heart,
+        epochs: Callable[[], Mapping[int, int]],
+        beaten: Callable[[Mapping[int, str], float], None],
+        *,
+        interval_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._heart = heart
+        self._epochs = epochs
+        self._beaten = beaten
+        self._interval = interval_seconds
+        self._clock = clock
+        self._main_loop_turned_at = clock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat. Call in the main loop."""
+        self._loop = asyncio.get_running_loop()
+        self._main_loop_turned_at = self._clock()
+        self._thread.start()
+
+    async def show_progress(self) -> None:
+        """Run in the main loop: its turning is what the thread looks for."""
+        while True:
+            self._main_loop_turned_at = self._clock()
+            await asyncio.sleep(self._interval / 4)
+
+    async def stop(self) -> None:
+        """Stop beating; returns when the thread and its connection are gone."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        asyncio.run(self._beats())
+
+    async def _beats(self) -> None:
+        away = False
+        next_at = self._clock()
+        while not self._stopping.is_set():
+            if self._main_loop_turns():
+                away = await self._beat(away)
+            next_at = max(next_at + self._interval, self._clock())
+            await asyncio.to_thread(self._stopping.wait, next_at - self._clock())
+        await self._heart.close()
+
+    def _main_loop_turns(self) -> bool:
+        stuck = self._clock() - self._main_loop_turned_at
+        if stuck > 2 * self._interval:
+            log.warning("BEAT_WITHHELD", main_loop_stuck_seconds=round(stuck, 3))
+            return False
+        return True
+
+    async def _beat(self, away: bool) -> bool:
+        """One beat; returns whether the database is away, which is said once."""
+        sent_at = self._clock()
+        epochs = dict(self._epochs())
+        try:
+            beat = await self._heart.beat(epochs)
+        except DatabaseAway as error:
+            if not away:
+                log.warning("BEAT_FAILED", error=str(error))
+            return True
+        if away:
+            log.info("BEAT_BACK")
+        log.debug("beat", runs=len(epochs), seconds=round(self._clock() - sent_at, 4))
+        self._loop.call_soon_threadsafe(self._beaten, beat.verdicts, sent_at)
+        return False

@@ -1,0 +1,46 @@
+"""Gives out the moments at which creates may be sent: first come, first served, at the account's rate."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from dialer.edges.pace import Pace
+from dialer.errors import RedisAway
+from dialer.rules.pacing import LocalPace
+
+# Permits lie at most this far ahead: intents are written for what is sent at once, not for a queue.
+HORIZON_SECONDS = 0.15
+
+
+class Pacer:
+    """`pace` None: no limit on the rate."""
+
+    def __init__(
+        self, pace: Pace | None, live_daemons: Callable[[], Awaitable[int]], clock: Callable[[], float]
+    ) -> None:
+        self._pace = pace
+        self._live_daemons = live_daemons
+        self._clock = clock
+        self._local = LocalPace()
+        self._turn = asyncio.Lock()
+
+    async def permits(self, wanted: int) -> list[float]:
+        """Between 1 and `wanted` moments, ascending; waits until the first is near."""
+        if self._pace is None:
+            return [self._clock()] * wanted
+        async with self._turn:
+            while True:
+                try:
+                    got = await self._pace.ask(wanted, HORIZON_SECONDS)
+                except RedisAway:
+                    return [await self._by_ourselves()]
+                if got.count:
+                    first = self._clock() + got.wait_seconds
+                    return [first + i * self._pace.interval_seconds for i in range(got.count)]
+                await asyncio.sleep(got.wait_seconds)
+
+    async def _by_ourselves(self) -> float:
+        assert self._pace is not None  # noqa: S101 - narrows the type; only called with a rate
+        daemons = await self._live_daemons()
+        moment = self._local.take(self._clock(), 1.0 / self._pace.interval_seconds, daemons)
+        await asyncio.sleep(max(moment - self._clock() - HORIZON_SECONDS, 0.0))
+        return moment

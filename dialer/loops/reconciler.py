@@ -1,0 +1,77 @@
+"""Compares what this process and Redis believe with Postgres: every few seconds, for every business it serves."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from dialer.edges.slots import Slots
+from dialer.edges.store import Store
+from dialer.errors import RedisAway
+from dialer.rules.holding import Holding
+from dialer.rules.model import Business
+
+
+class ComparedDesk(Protocol):
+    """A desk, as far as it is compared."""
+
+    runs: dict[int, Holding]
+
+    async def compare(self, business: Business, read_ms: int, read_at: float) -> None: ...
+    def see(self, business: Business, read_at: float) -> None: ...
+    def wake(self) -> None: ...
+
+
+class Reconciler:
+    """`desks`: business -> desk, as they are now."""
+
+    def __init__(
+        self,
+        store: Store,
+        slots: Slots,
+        desks: Callable[[], Mapping[int, ComparedDesk]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._slots = slots
+        self._desks = desks
+        self._clock = clock
+
+    async def compare(self) -> None:
+        """Compare once. Raises DatabaseAway, or RedisAway after memory was compared all the same."""
+        desks = dict(self._desks())
+        if not desks:
+            return
+        read_at = self._clock()
+        away: RedisAway | None = None
+        read_ms = 0
+        try:
+            read_ms = await self._slots.now_ms()
+        except RedisAway as error:
+            away = error
+        for business in await self._store.businesses(list(desks)):
+            desk = desks[business.business_id]
+            if away is None:
+                try:
+                    await desk.compare(business, read_ms, read_at)
+                    continue
+                except RedisAway as error:
+                    away = error
+            desk.see(business, read_at)
+        await self._refill(desks)
+        if away is not None:
+            raise away
+
+    async def _refill(self, desks: Mapping[int, ComparedDesk]) -> None:
+        """A run that looks empty may have got a job back from somebody else."""
+        dry = {
+            run_id: (desk, holding)
+            for desk in desks.values()
+            for run_id, holding in desk.runs.items()
+            if holding.queued == 0
+        }
+        if not dry:
+            return
+        for run_id, queued in (await self._store.queued_left(list(dry))).items():
+            desk, holding = dry[run_id]
+            if queued and holding.queued == 0:
+                holding.queued, holding.cursor = queued, -1
+                desk.wake()

@@ -1,0 +1,55 @@
+"""How every loop repeats: with jitter, woken early when there is reason, going on when a dependency is away."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from dialer.errors import TryAgainLater
+from dialer.telemetry import logger
+
+JITTER = 0.2
+
+
+class Rhythm:
+    """Do something again and again. `wake` makes the next time now; a failed dependency makes it wait its turn."""
+
+    def __init__(self, name: str, every_seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        self._name = name
+        self._every = every_seconds
+        self._act = act
+        self._woken = asyncio.Event()
+        self._away = False
+
+    def wake(self) -> None:
+        """Act as soon as possible."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever, until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._act()
+                self._say(away=None)
+            except TryAgainLater as error:
+                self._say(away=error)
+            pause = self._every * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads daemons apart
+            await wait_or(self._woken, pause)
+
+    def _say(self, away: TryAgainLater | None) -> None:
+        """Log a dependency's going and coming once, not at every turn."""
+        if away is not None and not self._away:
+            logger().warning("DEPENDENCY_AWAY", loop=self._name, error=str(away))
+        elif away is None and self._away:
+            logger().info("DEPENDENCY_BACK", loop=self._name)
+        self._away = away is not None
+
+
+async def wait_or(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for the event, at most so long (None: for ever). Returns whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

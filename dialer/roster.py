@@ -1,0 +1,253 @@
+"""What this daemon holds: its runs, each with a caller, and the desks of their businesses."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from dialer.edges.carrier import Carrier
+from dialer.edges.slots import Slots
+from dialer.edges.store import Store
+from dialer.edges.wakeup import Hint
+from dialer.errors import DatabaseAway
+from dialer.loops.announcer import Announcer
+from dialer.loops.caller import Caller
+from dialer.loops.desk import Desk
+from dialer.loops.settler import Settler
+from dialer.rules.gate import Gate
+from dialer.rules.holding import Holding, is_trusted
+from dialer.rules.model import Business, Grant, LiveAttempt, Terms
+from dialer.telemetry import logger
+
+log = logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run of ours and what works for it."""
+
+    holding: Holding
+    caller: Caller
+    line: Announcer
+    task: "asyncio.Task[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What every run needs, opened by the daemon."""
+
+    store: Store
+    slots: Slots
+    carrier: Carrier
+    permits: Callable[[int], Awaitable[list[float]]]
+
+
+class Roster:
+    """All that is held. Runs come by `take`, go by `lost`; hints come by `hear`, beats by `beaten`."""
+
+    def __init__(
+        self,
+        worker: UUID,
+        edges: Edges,
+        *,
+        lease_seconds: float,
+        margin_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.worker = worker
+        self.gate = Gate()
+        self.runs: dict[int, Held] = {}
+        self.desks: dict[int, Desk] = {}
+        self.draining = False
+        self._edges = edges
+        self._lease = lease_seconds
+        self._margin = margin_seconds
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: list[Held] = []
+
+    # -- runs come and go -------------------------------------------------------------------------------
+
+    def take(self, terms: Sequence[Terms], live: Sequence[LiveAttempt], claimed_at: float) -> None:
+        """Runs were claimed; `live` are the calls that earlier holders left."""
+        for run in terms:
+            holding = Holding.of(run, claimed_at)
+            for attempt in live:
+                if attempt.run_id == run.run_id:
+                    holding.began(attempt.attempt_id, attempt.slot, attempt.job_id, claimed_at)
+            self._hold(holding)
+
+    def _hold(self, holding: Holding) -> None:
+        terms = holding.terms
+        known = self.runs.pop(terms.run_id, None)
+        if known is not None:
+            self.lost(known.holding, "claimed anew")
+        desk = self._desk(terms)
+        line = Announcer(holding, self._edges.store, lambda: self.active(terms.business_id))
+        settler = Settler(holding, desk, line, self, store=self._edges.store, carrier=self._edges.carrier)
+        caller = Caller(
+            holding,
+            desk,
+            line,
+            self,
+            store=self._edges.store,
+            carrier=self._edges.carrier,
+            settle=settler.settle,
+            permits=self._edges.permits,
+            gate=self.gate,
+            clock=self._clock,
+        )
+        self.runs[terms.run_id] = Held(holding, caller, line, self._start(caller.serve()))
+        desk.join(holding)
+
+    def lost(self, holding: Holding, why: str) -> None:
+        """A run is not ours any more: no new call under its lease. Calls on the wire settle by themselves."""
+        holding.held = False
+        held = self.runs.get(holding.terms.run_id)
+        if held is not None and held.holding is holding:
+            del self.runs[holding.terms.run_id]
+            self._leaving.append(held)
+            self._start(self._say_farewell(held))
+            held.caller.stop()
+            self.desks[holding.terms.business_id].leave(holding.terms.run_id)
+            log.debug("run let go", run_id=holding.terms.run_id, why=why)
+
+    async def _say_farewell(self, held: Held) -> None:
+        run_id = held.holding.terms.run_id
+        try:
+            status = (await self._edges.store.run_states([run_id])).get(run_id)
+        except DatabaseAway:
+            status = None
+        event = "RUN_COMPLETED" if status == "completed" else "RUN_LEFT"
+        log.info(event, run_id=run_id, business_id=held.holding.terms.business_id, status=status)
+        await held.caller.drain(None)
+        self._leaving.remove(held)
+
+    # -- what is heard ----------------------------------------------------------------------------------
+
+    def epochs(self) -> Mapping[int, int]:
+        """Run -> epoch, for the beat (called from its thread)."""
+        return {run_id: held.holding.terms.lease_epoch for run_id, held in list(self.runs.items())}
+
+    def beaten(self, verdicts: Mapping[int, str], sent_at: float) -> None:
+        """What a beat brought: trust from the moment it was sent, or a lost lease."""
+        for run_id, verdict in verdicts.items():
+            held = self.runs.get(run_id)
+            # A run that was claimed after the beat was sent is not in question.
+            if held is None or held.holding.trusted_from >= sent_at:
+                continue
+            if verdict == "beaten":
+                held.holding.trusted_from = sent_at
+            elif verdict == "lost":
+                self.lost(held.holding, "the beat did not find it")
+
+    def hear(self, hint: Hint) -> None:
+        """A hint came: look again where it points."""
+        desk = self.desks.get(hint.business_id)
+        if desk is None:
+            return
+        if hint.kind == "released" and hint.attempt_id is not None and hint.slot is not None:
+            self.released(desk, hint.run_id, UUID(hint.attempt_id), hint.slot)
+        elif hint.kind == "business":
+            desk.doubt()
+        elif hint.kind == "handed" and hint.to == str(self.worker):
+            desk.wake()
+
+    def released(self, desk: Desk, run_id: int | None, attempt_id: UUID, slot: int) -> None:
+        """An attempt has ended, here or elsewhere."""
+        desk.released(slot, attempt_id)
+        held = self.runs.get(run_id or 0)
+        if held is not None:
+            self._ended(held.holding, attempt_id)
+
+    def _ended(self, holding: Holding, attempt_id: UUID) -> None:
+        held = self.runs.get(holding.terms.run_id)
+        known = holding.ended(attempt_id)
+        if held is not None and known is not None:
+            held.line.ended(known[1])
+
+    # -- what the loops ask -----------------------------------------------------------------------------
+
+    def is_trusted(self, holding: Holding) -> bool:
+        """May a call be placed under this lease, this very moment?"""
+        return not self.draining and is_trusted(holding, self._clock(), self._lease, self._margin)
+
+    def may_dial(self, holding: Holding) -> bool:
+        """Is it worth asking for a slot?"""
+        return self.is_trusted(holding) and not self.gate.is_closed(self._clock())
+
+    def active(self, business_id: int) -> int:
+        """Live calls of a business, as far as this process knows."""
+        desk = self.desks[business_id]
+        return desk.active_elsewhere + sum(len(h.live) for h in desk.runs.values())
+
+    async def account_changed(self, reason: str | None) -> None:
+        """The carrier refuses the account, or takes it again: show it on every run."""
+        if reason is not None:
+            log.error("ACCOUNT_REFUSED", reason=reason)
+        try:
+            await self._edges.store.note_last_error(self.worker, list(self.runs), reason)
+        except DatabaseAway as error:
+            log.warning("last_error not written", error=str(error))
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Nothing new is dialed; what is named but not committed goes back."""
+        self.draining = True
+        for held in self.runs.values():
+            held.caller.stop()
+            held.holding.held = False
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the requests on the wire, then give back the slots that were only named."""
+        held = [*self.runs.values(), *self._leaving]
+        await asyncio.gather(*(h.caller.drain(seconds) for h in held))
+        await asyncio.gather(*(desk.turn() for desk in self.desks.values()), return_exceptions=True)
+
+    async def close(self) -> None:
+        """End every task."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- how --------------------------------------------------------------------------------------------
+
+    def _desk(self, terms: Terms) -> Desk:
+        desk = self.desks.get(terms.business_id)
+        if desk is None:
+            desk = Desk(
+                Business(terms.business_id, terms.business_limit, ()),
+                self._edges.slots,
+                self._edges.store,
+                may_dial=self.may_dial,
+                dial=self._dial,
+                ended=self._ended,
+                clock=self._clock,
+            )
+            self.desks[terms.business_id] = desk
+            self._start(desk.serve())
+        desk.limit = terms.business_limit
+        return desk
+
+    def _dial(self, holding: Holding, grants: list[Grant]) -> None:
+        held = self.runs.get(holding.terms.run_id)
+        if held is not None and held.holding is holding:
+            held.caller.grant(grants)
+
+    def _start(self, work: Awaitable[None]) -> "asyncio.Task[None]":
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("FAULT", error=repr(task.exception()), exc_info=task.exception())
+
+
+def wake_all(desks: Iterable[Desk]) -> None:
+    """Hints may have been missed: every desk compares with Postgres."""
+    for desk in desks:
+        desk.doubt()

@@ -1,0 +1,25 @@
+-- How it is going.
+
+-- name: daemons_alive
+-- With the runs they hold and the calls of those.  $1 seconds within which one was seen
+SELECT d.id, d.host, d.pid, d.started_at, d.last_seen_at, d.redis_degraded,
+       count(DISTINCT r.id) AS runs, count(a.id) AS live_calls
+FROM dialer_daemons d
+LEFT JOIN outbound_call_runs r ON r.locked_by_worker = d.id AND r.status = 'running'
+LEFT JOIN outbound_call_attempts a ON a.run_id = r.id AND a.business_id = r.business_id AND a.ended_at IS NULL
+WHERE d.ended_at IS NULL AND d.last_seen_at > now() - make_interval(secs => $1::float8)
+GROUP BY d.id ORDER BY d.started_at, d.id;
+
+-- name: health_figures
+-- Jobs are as old as their run: the oldest that waits is of the oldest run that has one.
+-- $1 business, or null: all  $2 stale after, seconds
+SELECT (SELECT extract(epoch FROM now() - min(r.created_at))::float8
+        FROM outbound_call_runs r JOIN outbound_call_run_counters c ON c.run_id = r.id
+        WHERE r.status IN ('pending', 'running') AND NOT r.cancel_requested AND c.queued > 0
+          AND ($1::bigint IS NULL OR r.business_id = $1)) AS oldest_waiting_job_seconds,
+       (SELECT count(*) FROM outbound_call_runs r
+        WHERE r.status = 'running' AND r.last_heartbeat_at < now() - make_interval(secs => $2::float8)
+          AND ($1::bigint IS NULL OR r.business_id = $1)) AS stale_runs,
+       (SELECT count(*) FROM outbound_call_attempts a
+        WHERE a.ended_at IS NULL AND a.state = 'unknown'
+          AND ($1::bigint IS NULL OR a.business_id = $1)) AS unknown_attempts;

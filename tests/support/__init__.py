@@ -1,0 +1,1 @@
+"""What tests share: real servers, fresh databases, waiting for facts."""
