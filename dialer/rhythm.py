@@ -33,6 +33,9 @@ class Rhythm:
                 self._say(away=None)
             except TryAgainLater as error:
                 self._say(away=error)
+            except Exception as error:  # noqa: BLE001
+                # A fault of ours, in one look of one loop: it must be seen, and must not end the others.
+                logger().error("FAULT", loop=self._name, error=repr(error), exc_info=error)
             pause = self._every * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads daemons apart
             await wait_or(self._woken, pause)
 

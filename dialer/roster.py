@@ -165,6 +165,18 @@ class Roster:
         known = holding.ended(attempt_id)
         if held is not None and known is not None:
             held.line.ended(known[1])
+        if held is not None and not holding.live and holding.queued <= 0:
+            self._start(self._look_whether_over(holding))
+
+    async def _look_whether_over(self, holding: Holding) -> None:
+        """The last call that we know of has ended: see at once, not at the next beat, whether the run has."""
+        run_id = holding.terms.run_id
+        try:
+            status = (await self._edges.store.run_states([run_id])).get(run_id)
+        except DatabaseAway:
+            return
+        if status != "running":
+            self.lost(holding, "it is over")
 
     # -- what the loops ask -----------------------------------------------------------------------------
 

@@ -64,7 +64,16 @@ class Drift:
 class Slots:
     """The slots of every business of one installation, seen from one daemon."""
 
-    def __init__(self, redis_url: str, namespace: str, daemon: UUID) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        namespace: str,
+        daemon: UUID,
+        *,
+        reserve_ms: int = RESERVE_MS,
+        fresh_ms: int = FRESH_MS,
+    ) -> None:
+        """`reserve_ms`: how long a named slot waits for its intent. `fresh_ms`: how old a waiter's look may be."""
         # Its own pool and short time-outs: dialing never waits for a Redis that does not answer. One immediate
         # retry, because every script may be repeated.
         self._redis = redis.Redis.from_url(
@@ -76,6 +85,8 @@ class Slots:
         )
         self._namespace = namespace
         self._daemon = str(daemon)
+        self._reserve_ms = reserve_ms
+        self._fresh_ms = fresh_ms
         line = (_LUA / "line.lua").read_text(encoding="utf-8")
         self._turn = self._redis.register_script(line + (_LUA / "turn.lua").read_text(encoding="utf-8"))
         self._reconcile = self._redis.register_script(line + (_LUA / "reconcile.lua").read_text(encoding="utf-8"))
@@ -140,8 +151,8 @@ class Slots:
             "limit": limit,
             "daemon": self._daemon,
             "channel": wakeup.channel(self._namespace),
-            "reserve_ms": RESERVE_MS,
-            "fresh_ms": FRESH_MS,
+            "reserve_ms": self._reserve_ms,
+            "fresh_ms": self._fresh_ms,
             "forget_ms": FORGET_MS,
         }
 

@@ -46,6 +46,7 @@ class SilentAttempt:
 
     attempt_id: UUID
     call_sid: str
+    account_sid: str
     business_id: int
     run_id: int
     job_id: int
@@ -62,6 +63,7 @@ class UnknownAttempt:
     run_id: int
     job_id: int
     slot: int
+    account_sid: str
     from_number: str
     to_number: str
     created_at: datetime

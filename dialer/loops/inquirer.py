@@ -56,6 +56,7 @@ class Inquirer:
     async def _ask(self, attempt: SilentAttempt) -> None:
         found = None
         try:
+            self._refuse_foreign(attempt.account_sid)
             found = await self._carrier.fetch(attempt.call_sid)
         except CarrierAway as error:
             log.warning("LOOK_UP_FAILED", call_sid=attempt.call_sid, error=str(error))
@@ -76,6 +77,7 @@ class Inquirer:
 
     async def _search(self, attempt: UnknownAttempt) -> None:
         try:
+            self._refuse_foreign(attempt.account_sid)
             calls = await self._carrier.search(attempt.to_number, attempt.from_number, attempt.created_at)
         except CarrierAway as error:
             log.warning("LOOK_UP_FAILED", attempt_id=str(attempt.attempt_id), error=str(error))
@@ -105,6 +107,11 @@ class Inquirer:
                 await self._give_up(attempt)
             case "wait":
                 pass
+
+    def _refuse_foreign(self, account_sid: str) -> None:
+        """A call of another account cannot be seen with our credentials: not finding it would prove nothing."""
+        if account_sid != self._carrier.account_sid:
+            raise CarrierAway("the attempt was made with another account")
 
     async def _give_up(self, attempt: SilentAttempt | UnknownAttempt) -> None:
         if await self._store.end_unknown(attempt.attempt_id) is None:

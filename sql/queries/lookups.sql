@@ -14,7 +14,7 @@ UPDATE outbound_call_attempts a
 SET looks = a.looks + 1,
     next_look_at = now() + make_interval(secs => least($1::float8 * power(2, least(a.looks, 10)), $4::float8))
 FROM due WHERE a.id = due.id
-RETURNING a.id AS attempt_id, a.call_sid, a.business_id, a.run_id, a.job_id, a.slot,
+RETURNING a.id AS attempt_id, a.call_sid, a.account_sid, a.business_id, a.run_id, a.job_id, a.slot,
     now() > a.created_at + make_interval(
         secs => a.ring_timeout_seconds + a.call_time_limit_seconds + $3::float8) AS overdue;
 
