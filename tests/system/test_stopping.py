@@ -45,7 +45,7 @@ async def test_sigterm_with_a_request_on_the_wire_waits_for_its_answer(make_stac
 
 
 async def test_requests_still_on_the_wire_after_eight_seconds_are_left_unknown(make_stack: MakeStack) -> None:
-    async with make_stack(UNKNOWN_AFTER_SECONDS="1", CARRIER_LIST_LAG_SECONDS="1") as system:
+    async with make_stack() as system:
         sim = system.sim
         sim.misbehave("callback", "lose", times=None)
         sim.misbehave("create", "slow", seconds=20, accept=True)
@@ -57,7 +57,7 @@ async def test_requests_still_on_the_wire_after_eight_seconds_are_left_unknown(m
         first.send(signal.SIGTERM)
         assert await first.ends(timeout=10) == 0
         assert await system.db.fetchval("SELECT state FROM outbound_call_attempts") == "unknown"
-        await system.daemon(CALL_SILENT_AFTER_SECONDS="1")
+        await system.daemon(CALL_SILENT_AFTER_SECONDS="1", UNKNOWN_AFTER_SECONDS="1")
         shown = await system.ended(run)
         assert shown["dispositions"] == {"answered": 2}
         await system.check(run, limit=1)

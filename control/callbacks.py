@@ -1,0 +1,102 @@
+"""The carrier's callbacks: verify, one statement, commit, tell the daemons, 204."""
+
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from control.carrier_form import CarrierEvent, read_event
+from control.context import CONTEXT, Context
+from control.database import Database, Row
+from control.problems import not_found
+from dialer.edges.wakeup import Hint
+from dialer.errors import TryAgainLater
+from dialer.telemetry import logger
+
+# What took longer is away, and the carrier waits five seconds at most.
+RETRY_WITHIN_SECONDS = 1.0
+HANG_UP = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>'
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of an event. See take_carrier_event for `result`. Without a business: the attempt is unknown."""
+
+    result: str
+    business_id: int | None
+    run_id: int | None
+    job_id: int | None
+    slot: int | None
+    state: str | None
+
+
+async def call_status(request: web.Request) -> web.Response:
+    await take_in(request.app[CONTEXT], await read_event(request))
+    return web.Response(status=204)
+
+
+async def outbound_call(request: web.Request) -> web.Response:
+    """The call was answered and asks what to do: the run's TwiML."""
+    context = request.app[CONTEXT]
+    event = await read_event(request)
+    taken = await take_in(context, event)
+    # A call that ought not to be: nobody is spoken to on its behalf.
+    if taken.result in ("orphan", "late_call"):
+        return _twiml(HANG_UP)
+    found = await context.database.row("twiml_of_attempt", event.attempt_id)
+    if found is None or found["twiml"] is None:
+        raise not_found("TwiML: the run names a URL of its own")
+    return _twiml(found["twiml"])
+
+
+async def take_in(context: Context, event: CarrierEvent) -> Taken:
+    """Store an event and tell who must know. Raises TryAgainLater when it could not be stored."""
+    asked_at = time.monotonic()
+    try:
+        taken = await _store(context.database, event)
+    except TryAgainLater:
+        if time.monotonic() - asked_at > RETRY_WITHIN_SECONDS:
+            raise
+        # Once more, at once: a deadlock is gone by now, a broken connection replaced, and a repeat is harmless.
+        taken = await _store(context.database, event)
+    _alert(taken, event)
+    # For a repeat too: the process that ended the attempt may have died before it said so.
+    if taken.state == "ended" and taken.business_id is not None and taken.result in ("taken", "repeat"):
+        context.hints.say(_released(taken, taken.business_id, event))
+    return taken
+
+
+async def _store(database: Database, event: CarrierEvent) -> Taken:
+    row: Row = await database.row(
+        "take_carrier_event",
+        *(event.attempt_id, event.call_sid, "callback", event.sequence, event.status, event.at),
+        *(event.duration_seconds, event.answered_by, event.error_code, event.error_message),
+    )
+    return Taken(row["result"], row["business_id"], row["run_id"], row["job_id"], row["slot"], row["state"])
+
+
+def _alert(taken: Taken, event: CarrierEvent) -> None:
+    who = {"attempt_id": str(event.attempt_id), "call_sid": event.call_sid, "call_status": event.status}
+    if taken.result == "orphan":
+        logger().warning("CALLBACK_ORPHAN", **who)
+    elif taken.result == "late_call":
+        logger().warning(
+            "LATE_CALL", business_id=taken.business_id, run_id=taken.run_id, job_id=taken.job_id, **who
+        )
+    elif taken.result == "not_owner":
+        logger().warning("CALL_OF_ANOTHER", business_id=taken.business_id, job_id=taken.job_id, **who)
+
+
+def _released(taken: Taken, business_id: int, event: CarrierEvent) -> Hint:
+    return Hint(
+        "released",
+        business_id,
+        run_id=taken.run_id,
+        attempt_id=str(event.attempt_id),
+        slot=taken.slot,
+        job_id=taken.job_id,
+    )
+
+
+def _twiml(text: str) -> web.Response:
+    return web.Response(text=text, content_type="application/xml")

@@ -1,0 +1,96 @@
+"""A callback of the carrier, read: signed, for one attempt, tolerant of everything else."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from control.context import CONTEXT
+from control.incoming import MOST_FORM_BYTES, read_body
+from control.payloads import is_storable
+from control.problems import Fault, forbidden, invalid
+
+LARGEST_INTEGER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierEvent:
+    """What the carrier says of the call of an attempt. `duration_seconds` is that of the conversation."""
+
+    attempt_id: uuid.UUID
+    call_sid: str
+    status: str
+    sequence: int | None
+    at: datetime | None
+    duration_seconds: int | None
+    answered_by: str | None
+    error_code: int | None
+    error_message: str | None
+
+
+async def read_event(request: web.Request) -> CarrierEvent:
+    """The event in a callback. Raises AnswerWith: 403 unless it is signed, 422 unless it says of which call."""
+    fields = await _signed_fields(request)
+    attempt_id = _attempt(request.query.get("attempt", ""))
+    call_sid, status = fields.get("CallSid", ""), fields.get("CallStatus", "")
+    faults = [] if attempt_id else [Fault("/attempt", "must be the UUID of an attempt")]
+    faults += [Fault(f"/{name}", "is missing") for name in ("CallSid", "CallStatus") if not fields.get(name)]
+    faults += [Fault("", "has a NUL character") for text in fields.values() if not is_storable(text)]
+    if faults or attempt_id is None:
+        raise invalid(*faults)
+    return CarrierEvent(
+        attempt_id,
+        call_sid,
+        status,
+        sequence=_number(fields.get("SequenceNumber")),
+        at=_moment(fields.get("Timestamp")),
+        duration_seconds=_number(fields.get("CallDuration")),
+        answered_by=fields.get("AnsweredBy") or None,
+        error_code=_number(fields.get("ErrorCode")) or _sip_error(fields.get("SipResponseCode")),
+        error_message=fields.get("ErrorMessage") or None,
+    )
+
+
+async def _signed_fields(request: web.Request) -> Mapping[str, str]:
+    body = await read_body(request, MOST_FORM_BYTES)
+    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    verifier = request.app[CONTEXT].verifier
+    if not verifier.accepts(request.raw_path, form, request.headers.get("X-Twilio-Signature")):
+        raise forbidden("bad_signature", "the signature is missing or wrong")
+    return dict(form)
+
+
+def _attempt(text: str) -> uuid.UUID | None:
+    try:
+        attempt_id = uuid.UUID(text)
+    except ValueError:
+        return None
+    # The library also takes braces, a URN and no hyphens at all; we never made such a URL.
+    return attempt_id if str(attempt_id) == text.lower() else None
+
+
+def _number(text: str | None) -> int | None:
+    if text and text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LARGEST_INTEGER:
+        return int(text)
+    return None
+
+
+def _sip_error(text: str | None) -> int | None:
+    """How the far side refused; 2xx is how it accepted."""
+    code = _number(text)
+    return code if code is not None and code >= 300 else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time in RFC 2822; None when it is none: the time at which we received it has to do."""
+    if not text:
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

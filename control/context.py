@@ -1,0 +1,32 @@
+"""What the handlers share. Built once by `control.app`, found under `request.app[CONTEXT]`."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import redis.asyncio as redis
+from aiohttp import web
+
+from control.chores import Chores
+from control.database import Database
+from control.hints import Hints
+from control.schema import Schema
+from control.signature import Verifier
+from dialer.config import Settings
+
+# Each start holds a connection while it imports; the others stay free for callbacks.
+IMPORTS_AT_ONCE = 4
+
+
+@dataclass
+class Context:
+    settings: Settings
+    database: Database
+    redis: redis.Redis
+    hints: Hints
+    schema: Schema
+    verifier: Verifier
+    chores: Chores = field(default_factory=Chores)
+    imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTS_AT_ONCE))
+
+
+CONTEXT = web.AppKey("context", Context)

@@ -1,0 +1,124 @@
+"""Postgres, by named statements. What is away is DatabaseAway; nothing needs session state (PgBouncer)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+
+import sql
+from dialer.errors import DatabaseAway, TryAgainLater
+
+CONNECT_WITHIN_SECONDS = 2.0
+# A carrier waits five seconds for its callback to be taken: it must hear "not stored" before that.
+ANSWER_WITHIN_SECONDS = 2.5
+CLOSE_WITHIN_SECONDS = 2.0
+MOST_CONNECTIONS = 12
+
+# asyncpg.Record. It comes without types; a row that may be missing is "Row | None", checked by whoever asks.
+Row = Any
+
+_AWAY = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # starting, shutting down, or our statement was cancelled
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica, in the midst of a fail-over
+    asyncpg.InternalClientError,  # comes out of a connection whose backend was killed
+)
+
+
+class Collided(TryAgainLater):
+    """Another transaction was in the way (deadlock, serialization): nothing was written; do it again."""
+
+
+class Statements:
+    """Named statements over one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
+        found: list[Row] = await self._connection.fetch(sql.query(name), *arguments, timeout=timeout)
+        return found
+
+    async def row(self, name: str, *arguments: Any, timeout: float | None = None) -> Row | None:
+        return await self._connection.fetchrow(sql.query(name), *arguments, timeout=timeout)
+
+    async def copy(
+        self, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]], timeout: float
+    ) -> None:
+        await self._connection.copy_records_to_table(table, records=records, columns=columns, timeout=timeout)
+
+
+class Database:
+    """The pool. Opening it asks nothing of Postgres: a database that is away at start is found later."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=MOST_CONNECTIONS,
+            timeout=CONNECT_WITHIN_SECONDS,
+            command_timeout=ANSWER_WITHIN_SECONDS,
+            reset=_keep_as_it_is,
+        )
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    def connection(self) -> AbstractAsyncContextManager[Any]:
+        """A bare connection of the pool, for those who bring their own statements."""
+        lent: AbstractAsyncContextManager[Any] = self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS)
+        return lent
+
+    async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
+        """Run a named statement. Raises DatabaseAway or Collided."""
+        with _named_failures():
+            async with self.connection() as connection:
+                return await Statements(connection).rows(name, *arguments, timeout=timeout)
+
+    async def row(self, name: str, *arguments: Any, timeout: float | None = None) -> Row | None:
+        """Run a named statement and give its first row. Raises DatabaseAway or Collided."""
+        with _named_failures():
+            async with self.connection() as connection:
+                return await Statements(connection).row(name, *arguments, timeout=timeout)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Statements]:
+        """All or nothing. Raises DatabaseAway, after which nobody knows whether it was committed, or Collided."""
+        with _named_failures():
+            async with self.connection() as connection, connection.transaction():
+                yield Statements(connection)
+
+
+async def _keep_as_it_is(connection: Any) -> None:
+    """Nothing of ours changes a session, so there is nothing to reset, and a round trip to save."""
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+        raise Collided(type(error).__name__) from error
+    except _AWAY as error:
+        raise DatabaseAway(type(error).__name__) from error
+    except asyncpg.InterfaceError as error:
+        # "The connection is closed" is one; an argument of the wrong type is one too, and a defect.
+        if isinstance(error, ValueError):
+            raise
+        raise DatabaseAway(type(error).__name__) from error

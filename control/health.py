@@ -1,0 +1,114 @@
+"""Probes, and the overview for people."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from control.answers import answer, moment
+from control.auth import Caller, authenticate
+from control.context import CONTEXT, Context
+from control.database import Row
+from control.problems import RETRY_AFTER_SECONDS
+from dialer.errors import TryAgainLater
+
+CHECK_WITHIN_SECONDS = 1.0
+OK = "ok"
+
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, RedisError)
+
+
+async def livez(_: web.Request) -> web.Response:
+    """The loop turns, or this would not be answered."""
+    return answer({"status": OK})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    checks = await look(request.app[CONTEXT], _answers)
+    return _with_status(checks, {"checks": checks})
+
+
+async def health(request: web.Request) -> web.Response:
+    """Without a token only the status: 200 when all is well, else 503."""
+    context = request.app[CONTEXT]
+    checks = await look(context, _keeps_its_keys)
+    if "Authorization" not in request.headers:
+        return _with_status(checks, {})
+    caller = await authenticate(request)
+    return _with_status(checks, {"checks": checks, **await _overview(context, caller, checks)})
+
+
+async def look(context: Context, redis_check: Callable[[Redis], Awaitable[str]]) -> dict[str, str]:
+    """Postgres, Redis and the schema, each "ok" or what is wrong with it."""
+    schema, redis = await asyncio.gather(_schema(context), _checked(lambda: redis_check(context.redis)))
+    # The schema was read from Postgres: what was read proves both.
+    return {"postgres": OK if schema in (OK, "behind") else schema, "redis": redis, "schema": schema}
+
+
+async def _schema(context: Context) -> str:
+    return await _checked(lambda: _as_word(context.schema.look()))
+
+
+async def _as_word(current: Awaitable[bool]) -> str:
+    return OK if await current else "behind"
+
+
+async def _answers(redis: Redis) -> str:
+    await redis.ping()
+    return OK
+
+
+async def _keeps_its_keys(redis: Redis) -> str:
+    """Eviction would lose slots and tickets: rebuilt in time, but a person should know."""
+    await redis.ping()
+    try:
+        policy = await redis.config_get("maxmemory-policy")
+    except ResponseError:
+        return OK  # hosted ones forbid the question
+    return OK if policy.get("maxmemory-policy") == "noeviction" else "maxmemory-policy must be noeviction"
+
+
+async def _checked(check: Callable[[], Awaitable[str]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_WITHIN_SECONDS):
+            return await check()
+    except _AWAY as error:
+        return f"away ({type(error).__name__})"
+
+
+def _with_status(checks: dict[str, str], shown: dict[str, Any]) -> web.Response:
+    if all(result == OK for result in checks.values()):
+        return answer({"status": OK, **shown})
+    # Without Redis calls still go on, only slower.
+    status = "degraded" if checks["schema"] == OK else "down"
+    return answer({"status": status, **shown}, 503, **{"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _overview(context: Context, caller: Caller, checks: dict[str, str]) -> dict[str, Any]:
+    figures: Row | dict[str, None] = dict.fromkeys(
+        ("oldest_waiting_job_seconds", "stale_runs", "unknown_attempts")
+    )
+    daemons: list[Row] = []
+    if checks["schema"] == OK:
+        settings = context.settings
+        try:
+            daemons = await context.database.rows("daemons_alive", settings.takeover_after_seconds)
+            figures = await context.database.row(
+                "health_figures", caller.business_id, settings.stale_after_seconds
+            )
+        except TryAgainLater:
+            pass  # it went away just now: what is known is shown
+    return {"daemons": [_daemon(row) for row in daemons], **dict(figures)}
+
+
+def _daemon(row: Row) -> dict[str, Any]:
+    return {
+        "id": str(row["id"]),
+        **{name: row[name] for name in ("host", "pid", "runs", "live_calls", "redis_degraded")},
+        "started_at": moment(row["started_at"]),
+        "last_seen_at": moment(row["last_seen_at"]),
+    }

@@ -1,0 +1,120 @@
+"""What comes in: bodies, ids and pages, read with bounds. Everything wrong with them is an answer."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from control.problems import Fault, Handler, invalid, not_found, too_large, unsupported_type
+
+Payload = TypeVar("Payload", bound=BaseModel)
+
+LARGEST_ID = 2**63 - 1
+MOST_FORM_BYTES = 65_536
+DEFAULT_PAGE, LARGEST_PAGE = 50, 500
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+@web.middleware
+async def named_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request an id, its own if it brought a decent one; it stands in the answer and in the log."""
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return await handler(request)
+
+
+async def show_request_id(_: web.Request, response: web.StreamResponse) -> None:
+    """A signal of aiohttp: called when an answer's headers are about to be sent, streams included."""
+    response.headers["X-Request-Id"] = structlog.contextvars.get_contextvars().get("request_id", "")
+
+
+async def read_body(request: web.Request, most_bytes: int) -> bytes:
+    """The whole body. Raises AnswerWith 413 as soon as it is known to be larger."""
+    if (request.content_length or 0) > most_bytes:
+        raise too_large(most_bytes)
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > most_bytes:
+            raise too_large(most_bytes)
+    return bytes(body)
+
+
+async def read_payload(request: web.Request, model: type[Payload]) -> Payload:
+    """A small JSON body as `model`. Raises AnswerWith 413, 415 or 422."""
+    if not is_json(request):
+        raise unsupported_type("application/json")
+    body = await read_body(request, MOST_FORM_BYTES)
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise invalid(Fault("", "is not JSON"), code="invalid_json") from None
+    payload, faults = validated(model, data)
+    if payload is None:
+        raise invalid(*faults)
+    return payload
+
+
+def is_json(request: web.Request) -> bool:
+    return request.content_type == "application/json" or request.content_type.endswith("+json")
+
+
+def validated(model: type[Payload], data: Any, *, strict: bool = True) -> tuple[Payload | None, list[Fault]]:
+    """The payload, or every fault of it. `strict`: a number is no text; without it (query strings) it is."""
+    try:
+        return model.model_validate(data, strict=strict), []
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        return None, [Fault(_pointer(item["loc"]), item["msg"]) for item in found]
+
+
+def identifier(text: str, what: str) -> int:
+    """A number of an id column. Raises AnswerWith 404: what is malformed does not exist."""
+    if text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= LARGEST_ID:
+        return int(text)
+    raise not_found(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is wanted. `after`: the last item of the part before (its sort key), or None."""
+
+    limit: int
+    after: int | None
+    status: str | None
+
+
+def page_asked_for(request: web.Request, statuses: Iterable[str] = ()) -> Page:
+    """`?limit=&cursor=&status=`. Raises AnswerWith 422 naming every one that is wrong."""
+    faults = []
+    limit, cursor, status = (request.query.get(name) or None for name in ("limit", "cursor", "status"))
+    if limit is not None and not (_is_number(limit) and 1 <= int(limit) <= LARGEST_PAGE):
+        faults.append(Fault("/limit", f"must be a number from 1 to {LARGEST_PAGE}"))
+    if cursor is not None and not _is_number(cursor):
+        faults.append(Fault("/cursor", "must be a next_cursor of an answer"))
+    known = tuple(statuses)
+    if status is not None and status not in known:
+        faults.append(Fault("/status", f"must be one of {', '.join(known)}"))
+    if faults:
+        raise invalid(*faults)
+    return Page(int(limit or DEFAULT_PAGE), int(cursor) if cursor else None, status)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    # A member that we know is named; a name of the caller's own making is input, and input is not echoed.
+    parts = [str(part) for part in location]
+    return "".join(f"/{part}" for part in parts if _PLAIN_NAME.fullmatch(part))

@@ -1,0 +1,54 @@
+"""API keys of businesses. A token is shown once, when it is made; only its hash is kept."""
+
+import hashlib
+import secrets
+from typing import Any
+
+from aiohttp import web
+
+from control.answers import answer, moment, page_of
+from control.auth import Caller, must_exist
+from control.context import CONTEXT
+from control.database import Row
+from control.incoming import identifier, page_asked_for, read_payload
+from control.payloads import NewKey
+from control.problems import not_found
+
+PREFIX_LENGTH = 10
+
+
+async def create(request: web.Request, caller: Caller) -> web.Response:
+    business_id = identifier(request.match_info["business_id"], "business")
+    new = await read_payload(request, NewKey)
+    token = f"dk_{secrets.token_urlsafe(32)}"
+    digest = hashlib.sha256(token.encode()).digest()
+    made = await request.app[CONTEXT].database.row(
+        "insert_key", business_id, new.name, new.role, token[:PREFIX_LENGTH], digest, caller.actor
+    )
+    if made is None:
+        raise not_found("business")
+    shown = {name: made[name] for name in ("key_id", "business_id", "name", "role", "prefix")}
+    return answer({**shown, "token": token}, 201)
+
+
+async def page(request: web.Request, _: Caller) -> web.Response:
+    business_id = identifier(request.match_info["business_id"], "business")
+    wanted = page_asked_for(request)
+    await must_exist(request, business_id)
+    rows = await request.app[CONTEXT].database.rows("page_of_keys", business_id, wanted.after, wanted.limit + 1)
+    return page_of(rows, wanted, "key_id", as_shown)
+
+
+async def revoke(request: web.Request, caller: Caller) -> web.Response:
+    key_id = identifier(request.match_info["key_id"], "key")
+    if await request.app[CONTEXT].database.row("revoke_key", key_id, caller.actor) is None:
+        raise not_found("key")
+    return web.Response(status=204)
+
+
+def as_shown(key: Row) -> dict[str, Any]:
+    return {
+        **{name: key[name] for name in ("key_id", "business_id", "name", "role", "prefix")},
+        "created_at": moment(key["created_at"]),
+        "revoked_at": moment(key["revoked_at"]),
+    }
