@@ -39,7 +39,10 @@ class Schema:
     async def look(self) -> bool:
         """Whether it is current now. Raises what asyncpg raises when the database is away."""
         async with self._database.connection() as connection:
-            return await migrate.is_current(connection)
+            found = await migrate.is_current(connection)
+        # Whoever hears "ready" from a probe may ask at once: what it saw counts from now on.
+        self.current = self.current or found
+        return found
 
     async def _apply(self) -> None:
         settings = self._settings

@@ -7,7 +7,7 @@ import sys
 
 from dialer import config, telemetry
 from dialer.daemon import Daemon
-from dialer.errors import CheckYourSettings
+from dialer.errors import CheckYourSettings, LetAPersonLook
 
 REQUIRED = ("DATABASE_URL", "REDIS_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
 
@@ -21,8 +21,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     telemetry.set_up(settings.log_level, settings.log_format)
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_run(settings))
+    try:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(_run(settings))
+    except LetAPersonLook as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -120,11 +120,16 @@ class Daemon:
 
     async def _migrate(self) -> None:
         s = self._settings
-        await schema.migrate(
-            secret(s.migration_database_url or s.database_url),
-            lock_wait_seconds=s.migration_lock_wait_seconds,
-            statement_timeout=s.migration_statement_timeout,
-        )
+        while True:
+            try:
+                return await schema.migrate(
+                    secret(s.migration_database_url or s.database_url),
+                    lock_wait_seconds=s.migration_lock_wait_seconds,
+                    statement_timeout=s.migration_statement_timeout,
+                )
+            except DatabaseAway as error:
+                log.warning("DATABASE_AWAY", error=str(error))
+                await asyncio.sleep(SCHEMA_POLL_SECONDS)
 
     def _build(self) -> None:
         s, store = self._settings, self._store

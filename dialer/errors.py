@@ -5,6 +5,10 @@ class CheckYourSettings(Exception):
     """The configuration is at fault: show the message to the operator and stop; nothing was started."""
 
 
+class LetAPersonLook(Exception):
+    """No trying again will help: show the message and stop."""
+
+
 class TryAgainLater(Exception):
     """A dependency is away: nothing was decided; look again."""
 
