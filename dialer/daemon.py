@@ -28,7 +28,7 @@ from dialer.loops.pacer import Pacer
 from dialer.loops.reconciler import Reconciler
 from dialer.loops.sweeper import Sweeper
 from dialer.rhythm import Rhythm
-from dialer.roster import Edges, Roster, wake_all
+from dialer.roster import Edges, Roster
 from dialer.telemetry import logger
 
 SCAN_EVERY_SECONDS = 1.0
@@ -38,6 +38,7 @@ SCHEMA_POLL_SECONDS = 1.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
 DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
+LEAVE_SECONDS = 8.5
 
 T = TypeVar("T")
 
@@ -79,7 +80,10 @@ class Daemon:
         stack.push_async_callback(store.close)
         if await self._unless_stopped(self._await_schema()) is None:
             return False
-        self._namespace = await store.installation()
+        namespace = await self._unless_stopped(insist(store.installation))
+        if namespace is None:
+            return False
+        self._namespace = namespace
         url = secret(self._settings.redis_url)
         self._slots = Slots(url, self._namespace, self.worker)
         stack.push_async_callback(self._slots.close)
@@ -138,7 +142,7 @@ class Daemon:
         pacer = Pacer(self._pace, lambda: store.live_daemons(lease), self._clock)
         self._roster = Roster(
             self.worker,
-            Edges(store, self._slots, self._carrier, pacer.permits),
+            Edges(store, self._slots, self._carrier, pacer, self._publish),
             lease_seconds=lease,
             margin_seconds=margin,
             clock=self._clock,
@@ -146,14 +150,20 @@ class Daemon:
         # A beat and two that time out must fit into the lease.
         heart = Heart(secret(s.database_url), self.worker, min(1.5, (lease - margin - beat) / 2))
         self._keeper = Keeper(
-            heart, self._roster.epochs, self._roster.beaten, interval_seconds=beat, clock=self._clock
+            heart,
+            self._roster.epochs,
+            self._roster.beaten,
+            self._roster.is_degraded,
+            interval_seconds=beat,
+            clock=self._clock,
         )
         claimer = Claimer(
             store,
             self.worker,
             takeover_seconds=lease,
             resume_seconds=s.resume_within_seconds,
-            held=lambda: len(self._roster.runs),
+            held=self._roster.trusted_runs,
+            refused=lambda: self._roster.gate.reason,
             take=self._roster.take,
             clock=self._clock,
         )
@@ -165,12 +175,12 @@ class Daemon:
             unknown_seconds=s.unknown_after_seconds,
             lag_seconds=s.carrier_list_lag_seconds,
         )
-        reconciler = Reconciler(store, self._slots, lambda: self._roster.desks, self._clock)
+        self._reconciler = Reconciler(store, self._slots, lambda: self._roster.desks, self._clock)
         sweeper = Sweeper(store)
         self._claims = Rhythm("claim", min(SCAN_EVERY_SECONDS, lease / 4), claimer.look)
         look_every = min(1.0, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)
         self._others = [
-            Rhythm("compare", min(COMPARE_EVERY_SECONDS, lease / 3), reconciler.compare),
+            Rhythm("compare", min(COMPARE_EVERY_SECONDS, lease / 3), self._compare),
             Rhythm("ask silent", look_every, inquirer.ask_silent),
             Rhythm("search unknown", look_every, inquirer.search_unknown),
             Rhythm("sweep", SWEEP_EVERY_SECONDS, sweeper.sweep),
@@ -179,7 +189,7 @@ class Daemon:
     # -- serve ------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        await self._store.register_daemon(self.worker, socket.gethostname(), os.getpid())
+        await insist(lambda: self._store.register_daemon(self.worker, socket.gethostname(), os.getpid()))
         self._keeper.start()
         claiming = asyncio.ensure_future(self._claims.run())
         keeping = [
@@ -210,38 +220,53 @@ class Daemon:
     async def _look_again(self) -> None:
         """Hints were missed, or may have been."""
         self._claims.wake()
-        wake_all(self._roster.desks.values())
+        self._roster.doubt_all()
 
     async def _freed(self, freed: Freed) -> None:
         """A look-up ended an attempt: tell ourselves and the others."""
         hint = Hint("released", freed.business_id, freed.run_id, str(freed.attempt_id), freed.slot, freed.job_id)
         self._roster.hear(hint)
+        await self._publish(hint)
+
+    async def _compare(self) -> None:
+        await self._reconciler.compare()
+        self._roster.tidy()
+
+    async def _publish(self, hint: Hint) -> None:
         await wakeup.publish(self._hints, self._namespace, hint)
 
     # -- drain ------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Nothing new; requests on the wire are awaited; leases go back; live calls go on without us."""
+        """Nothing new; leases go back at once; requests on the wire are awaited; live calls go on without us."""
         log.info("DRAIN", runs=len(self._roster.runs))
-        held = {run_id: h.holding.terms.business_id for run_id, h in self._roster.runs.items()}
         self._roster.stop()
-        draining = asyncio.ensure_future(self._roster.drain(DRAIN_SECONDS))
+        leaving = asyncio.ensure_future(self._leave())
         insisted = asyncio.ensure_future(self._insisted.wait())
-        await asyncio.wait([draining, insisted], return_when=asyncio.FIRST_COMPLETED)
-        await _cancel([draining, insisted])
-        try:
-            async with asyncio.timeout(GIVE_BACK_SECONDS):
-                await self._hand_over(held)
-        except (TimeoutError, TryAgainLater) as error:
-            log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
+        await asyncio.wait([leaving, insisted], timeout=LEAVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not leaving.done():
+            # Postgres does not answer, or somebody insists: a connection that is waited for ends here.
+            log.warning("LEFT_IN_HASTE", insisted=self._insisted.is_set())
+            self._store.terminate()
+        await _cancel([leaving, insisted])
         log.info("STOPPED", worker=str(self.worker))
 
-    async def _hand_over(self, held: dict[int, int]) -> None:
-        handed = await self._store.hand_over(self.worker, list(held))
+    async def _leave(self) -> None:
+        # Slots that were only named, and the leases, first: others can go on while we wait for the wire.
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
+                await self._hand_over()
+        except (TimeoutError, TryAgainLater) as error:
+            log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
+        await self._roster.drain(DRAIN_SECONDS - GIVE_BACK_SECONDS)
+        await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
+
+    async def _hand_over(self) -> None:
+        for run_id, business_id in await self._store.hand_over(self.worker):
+            log.info("RUN_HANDED_OVER", run_id=run_id, business_id=business_id)
+            await self._publish(Hint("run", business_id, run_id))
         await self._store.end_daemon(self.worker)
-        for run_id in handed:
-            log.info("RUN_HANDED_OVER", run_id=run_id, business_id=held[run_id])
-            await wakeup.publish(self._hints, self._namespace, Hint("run", held[run_id], run_id))
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """Await, but not past a stop; None then."""
@@ -252,6 +277,16 @@ class Daemon:
             return task.result() if task.done() else None
         finally:
             await _cancel([task, stopped])
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until Postgres answers."""
+    while True:
+        try:
+            return await ask()
+        except DatabaseAway as error:
+            log.warning("DATABASE_AWAY", error=str(error))
+            await asyncio.sleep(SCHEMA_POLL_SECONDS)
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:

@@ -17,5 +17,9 @@ class DatabaseAway(TryAgainLater):
     """Postgres did not answer. Where a write was in flight, its fate must be looked up, not assumed."""
 
 
+class DatabaseRefused(DatabaseAway):
+    """Postgres answered with an error: nothing was written, for certain. Another try may do."""
+
+
 class RedisAway(TryAgainLater):
     """Redis did not answer. Nothing depends on it: go on by Postgres alone, and look again."""

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from dialer.errors import TryAgainLater
-from dialer.telemetry import logger
+from dialer.telemetry import fault, logger
 
 JITTER = 0.2
 
@@ -35,7 +35,7 @@ class Rhythm:
                 self._say(away=error)
             except Exception as error:  # noqa: BLE001
                 # A fault of ours, in one look of one loop: it must be seen, and must not end the others.
-                logger().error("FAULT", loop=self._name, error=repr(error), exc_info=error)
+                fault(self._name, error)
             pause = self._every * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads daemons apart
             await wait_or(self._woken, pause)
 

@@ -1,7 +1,8 @@
 """What this daemon holds: its runs, each with a caller, and the desks of their businesses."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,11 +14,14 @@ from dialer.errors import DatabaseAway
 from dialer.loops.announcer import Announcer
 from dialer.loops.caller import Caller
 from dialer.loops.desk import Desk
+from dialer.loops.pacer import Pacer
 from dialer.loops.settler import Settler
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding, is_trusted
-from dialer.rules.model import Business, Grant, LiveAttempt, Terms
-from dialer.telemetry import logger
+from dialer.rules.model import Business, Grant, Intent, LiveAttempt, Terms
+from dialer.telemetry import fault, logger
+
+ASK_AGAIN_SECONDS = 0.5
 
 log = logger()
 
@@ -39,7 +43,8 @@ class Edges:
     store: Store
     slots: Slots
     carrier: Carrier
-    permits: Callable[[int], Awaitable[list[float]]]
+    pacer: Pacer
+    publish: Callable[[Hint], Awaitable[object]]
 
 
 class Roster:
@@ -58,6 +63,7 @@ class Roster:
         self.gate = Gate()
         self.runs: dict[int, Held] = {}
         self.desks: dict[int, Desk] = {}
+        self._desk_tasks: dict[int, asyncio.Task[None]] = {}
         self.draining = False
         self._edges = edges
         self._lease = lease_seconds
@@ -70,16 +76,18 @@ class Roster:
 
     def take(self, terms: Sequence[Terms], live: Sequence[LiveAttempt], claimed_at: float) -> None:
         """Runs were claimed; `live` are the calls that earlier holders left."""
+        left: dict[int, list[LiveAttempt]] = defaultdict(list)
+        for attempt in live:
+            left[attempt.run_id].append(attempt)
         for run in terms:
             holding = Holding.of(run, claimed_at)
-            for attempt in live:
-                if attempt.run_id == run.run_id:
-                    holding.began(attempt.attempt_id, attempt.slot, attempt.job_id, claimed_at)
+            for attempt in left[run.run_id]:
+                holding.began(attempt.attempt_id, attempt.slot, attempt.job_id, claimed_at)
             self._hold(holding)
 
     def _hold(self, holding: Holding) -> None:
         terms = holding.terms
-        known = self.runs.pop(terms.run_id, None)
+        known = self.runs.get(terms.run_id)
         if known is not None:
             self.lost(known.holding, "claimed anew")
         desk = self._desk(terms)
@@ -93,7 +101,8 @@ class Roster:
             store=self._edges.store,
             carrier=self._edges.carrier,
             settle=settler.settle,
-            permits=self._edges.permits,
+            permits=self._edges.pacer.permits,
+            is_expired=self._edges.pacer.is_expired,
             gate=self.gate,
             clock=self._clock,
         )
@@ -109,19 +118,25 @@ class Roster:
             self._leaving.append(held)
             self._start(self._say_farewell(held))
             held.caller.stop()
-            self.desks[holding.terms.business_id].leave(holding.terms.run_id)
+            desk = self.desks.get(holding.terms.business_id)
+            if desk is not None and desk.runs.get(holding.terms.run_id) is holding:
+                desk.leave(holding.terms.run_id)
             log.debug("run let go", run_id=holding.terms.run_id, why=why)
 
     async def _say_farewell(self, held: Held) -> None:
         run_id = held.holding.terms.run_id
-        try:
-            status = (await self._edges.store.run_states([run_id])).get(run_id)
-        except DatabaseAway:
-            status = None
+        status = await self._status(run_id)
         event = "RUN_COMPLETED" if status == "completed" else "RUN_LEFT"
         log.info(event, run_id=run_id, business_id=held.holding.terms.business_id, status=status)
         await held.caller.drain(None)
         self._leaving.remove(held)
+
+    async def _status(self, run_id: int) -> str | None:
+        while True:
+            try:
+                return (await self._edges.store.run_states([run_id])).get(run_id)
+            except DatabaseAway:
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     # -- what is heard ----------------------------------------------------------------------------------
 
@@ -129,15 +144,15 @@ class Roster:
         """Run -> epoch, for the beat (called from its thread)."""
         return {run_id: held.holding.terms.lease_epoch for run_id, held in list(self.runs.items())}
 
-    def beaten(self, verdicts: Mapping[int, str], sent_at: float) -> None:
+    def beaten(self, verdicts: Mapping[tuple[int, int], str], sent_at: float) -> None:
         """What a beat brought: trust from the moment it was sent, or a lost lease."""
-        for run_id, verdict in verdicts.items():
+        for (run_id, epoch), verdict in verdicts.items():
             held = self.runs.get(run_id)
-            # A run that was claimed after the beat was sent is not in question.
-            if held is None or held.holding.trusted_from >= sent_at:
+            # What is said of an epoch says nothing of a run that we have claimed anew since.
+            if held is None or held.holding.terms.lease_epoch != epoch:
                 continue
             if verdict == "beaten":
-                held.holding.trusted_from = sent_at
+                held.holding.trusted_from = max(held.holding.trusted_from, sent_at)
             elif verdict == "lost":
                 self.lost(held.holding, "the beat did not find it")
 
@@ -147,13 +162,18 @@ class Roster:
         if desk is None:
             return
         if hint.kind == "released" and hint.attempt_id is not None and hint.slot is not None:
-            self.released(desk, hint.run_id, UUID(hint.attempt_id), hint.slot)
+            self._released(desk, hint.run_id, UUID(hint.attempt_id), hint.slot)
         elif hint.kind == "business":
             desk.doubt()
         elif hint.kind == "handed" and hint.to == str(self.worker):
             desk.wake()
 
-    def released(self, desk: Desk, run_id: int | None, attempt_id: UUID, slot: int) -> None:
+    def doubt_all(self) -> None:
+        """Hints may have been missed: every desk compares with Postgres."""
+        for desk in self.desks.values():
+            desk.doubt()
+
+    def _released(self, desk: Desk, run_id: int | None, attempt_id: UUID, slot: int) -> None:
         """An attempt has ended, here or elsewhere."""
         desk.released(slot, attempt_id)
         held = self.runs.get(run_id or 0)
@@ -188,10 +208,29 @@ class Roster:
         """Is it worth asking for a slot?"""
         return self.is_trusted(holding) and not self.gate.is_closed(self._clock())
 
+    def trusted_runs(self) -> int:
+        """Runs whose lease is certainly ours: those that lapsed may be claimed again, by us too."""
+        return sum(self.is_trusted(held.holding) for held in self.runs.values())
+
+    def is_degraded(self) -> bool:
+        """Is Redis away for any business? (Asked by the thread that beats.)"""
+        return any(desk.degraded for desk in list(self.desks.values()))
+
     def active(self, business_id: int) -> int:
         """Live calls of a business, as far as this process knows."""
-        desk = self.desks[business_id]
-        return desk.active_elsewhere + sum(len(h.live) for h in desk.runs.values())
+        desk = self.desks.get(business_id)
+        return 0 if desk is None else desk.active_elsewhere + sum(len(h.live) for h in desk.runs.values())
+
+    def tell_released(self, holding: Holding, intent: Intent) -> None:
+        """An attempt of a run that somebody else holds by now had no call: its new holder waits for the slot."""
+        terms = holding.terms
+        hint = Hint(
+            "released", terms.business_id, terms.run_id, str(intent.attempt_id), intent.slot, intent.job_id
+        )
+        self._start(self._publish(hint))
+
+    async def _publish(self, hint: Hint) -> None:
+        await self._edges.publish(hint)
 
     async def account_changed(self, reason: str | None) -> None:
         """The carrier refuses the account, or takes it again: show it on every run."""
@@ -210,12 +249,21 @@ class Roster:
         for held in self.runs.values():
             held.caller.stop()
             held.holding.held = False
+        for desk in self.desks.values():
+            for run_id in list(desk.runs):
+                desk.leave(run_id)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the requests on the wire, then give back the slots that were only named."""
+        """Wait for the requests on the wire; those that are not answered by then are left unknown."""
         held = [*self.runs.values(), *self._leaving]
         await asyncio.gather(*(h.caller.drain(seconds) for h in held))
-        await asyncio.gather(*(desk.turn() for desk in self.desks.values()), return_exceptions=True)
+
+    def tidy(self) -> None:
+        """Close the desks that nobody needs: a daemon that lives for years meets many businesses."""
+        for business_id, desk in list(self.desks.items()):
+            if desk.is_idle():
+                del self.desks[business_id]
+                self._desk_tasks.pop(business_id).cancel()
 
     async def close(self) -> None:
         """End every task."""
@@ -238,7 +286,7 @@ class Roster:
                 clock=self._clock,
             )
             self.desks[terms.business_id] = desk
-            self._start(desk.serve())
+            self._desk_tasks[terms.business_id] = self._start(desk.serve())
         desk.limit = terms.business_limit
         return desk
 
@@ -255,11 +303,5 @@ class Roster:
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("FAULT", error=repr(task.exception()), exc_info=task.exception())
-
-
-def wake_all(desks: Iterable[Desk]) -> None:
-    """Hints may have been missed: every desk compares with Postgres."""
-    for desk in desks:
-        desk.doubt()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            fault("task", error)

@@ -42,6 +42,11 @@ def logger() -> FilteringBoundLogger:
     return log
 
 
+def fault(where: str, error: BaseException) -> None:
+    """Log a fault of our own with its trace: whoever catches one goes on, but it must be seen."""
+    logger().error("FAULT", where=where, error=type(error).__name__, exc_info=error)
+
+
 def masked(phone: str) -> str:
     """A phone number as it may stand in a log: the country's first digits and the last two."""
     return f"{phone[:4]}{'*' * max(len(phone) - 6, 0)}{phone[-2:]}" if len(phone) > 6 else "*" * len(phone)

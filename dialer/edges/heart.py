@@ -15,9 +15,9 @@ from dialer.errors import DatabaseAway
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Run -> verdict of one beat: `beaten`, `skipped` (locked by somebody, not lost) or `lost`."""
+    """(Run, epoch) -> verdict of one beat: `beaten`, `skipped` (locked by somebody, not lost) or `lost`."""
 
-    verdicts: Mapping[int, str]
+    verdicts: Mapping[tuple[int, int], str]
 
 
 class Heart:
@@ -29,7 +29,7 @@ class Heart:
         self._timeout = timeout_seconds
         self._connection: Any = None
 
-    async def beat(self, epochs: Mapping[int, int]) -> Beat:
+    async def beat(self, epochs: Mapping[int, int], redis_degraded: bool) -> Beat:
         """Prolong these leases (run -> epoch) in one statement. Raises DatabaseAway."""
         try:
             if self._connection is None or self._connection.is_closed():
@@ -37,12 +37,12 @@ class Heart:
                     self._dsn, timeout=self._timeout, command_timeout=self._timeout
                 )
             rows = await self._connection.fetch(
-                sql.query("beat"), self._worker, list(epochs), list(epochs.values())
+                sql.query("beat"), self._worker, list(epochs), list(epochs.values()), redis_degraded
             )
-        except AWAY as error:
+        except (*AWAY, asyncpg.PostgresError) as error:
             self.drop()
             raise DatabaseAway(f"beat: {type(error).__name__}") from error
-        return Beat({r["run_id"]: r["verdict"] for r in rows})
+        return Beat({(r["run_id"], r["lease_epoch"]): r["verdict"] for r in rows})
 
     def drop(self) -> None:
         """Forget the connection without a word: whoever waits on a dead one beats too late."""

@@ -35,6 +35,7 @@ class Turn:
     confirm: list[UUID] = field(default_factory=list)
     renew: list[UUID] = field(default_factory=list)
     taken: list[tuple[int, UUID]] = field(default_factory=list)
+    dropped: list[UUID] = field(default_factory=list)
     want: list[tuple[int, list[UUID]]] = field(default_factory=list)
     leave: list[int] = field(default_factory=list)
 
@@ -102,6 +103,7 @@ class Slots:
                 "confirm": _texts(turn.confirm),
                 "renew": _texts(turn.renew),
                 "taken": [[slot, str(attempt)] for slot, attempt in turn.taken],
+                "dropped": _texts(turn.dropped),
                 "want": [[str(run), _texts(ids)] for run, ids in turn.want],
                 "leave": [str(run) for run in turn.leave],
             },

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 import sql
-from dialer.errors import DatabaseAway
+from dialer.errors import DatabaseAway, DatabaseRefused
 from dialer.rules.model import (
     Business,
     Fact,
@@ -25,7 +25,10 @@ from dialer.rules.model import (
     Refusal,
     Terms,
 )
+from dialer.telemetry import logger
 from sql.migrate import wait_until_current
+
+log = logger()
 
 AWAY = (
     OSError,
@@ -51,6 +54,8 @@ class SilentAttempt:
     run_id: int
     job_id: int
     slot: int
+    last_news_at: datetime
+    hangup_requested: bool
     overdue: bool
 
 
@@ -67,6 +72,7 @@ class UnknownAttempt:
     from_number: str
     to_number: str
     created_at: datetime
+    last_news_at: datetime
     candidate_seen: bool
     covered: bool
     overdue: bool
@@ -93,6 +99,10 @@ class Store:
     async def wait_for_schema(self, poll_seconds: float) -> None:
         """Wait until the schema is at least the one that these statements need."""
         await wait_until_current(self._pool.acquire, poll_seconds=poll_seconds)
+
+    def terminate(self) -> None:
+        """Cut every connection, now: whoever waits on one hears that the database is away."""
+        self._pool.terminate()
 
     async def close(self) -> None:
         """Give the connections back; cut those that do not come back within two seconds."""
@@ -121,10 +131,10 @@ class Store:
         return max(int(await self._value("live_daemons", within_seconds)), 1)
 
     async def claim_runs(
-        self, worker: UUID, takeover_seconds: float, resume_seconds: float, held: int
+        self, worker: UUID, takeover_seconds: float, resume_seconds: float, held: int, error: str | None
     ) -> list[Terms]:
-        """Take our fair share of the runs that nobody holds."""
-        rows = await self._rows("claim_runs", worker, takeover_seconds, resume_seconds, held)
+        """Take our fair share of the runs that nobody holds; `error`: why we cannot dial them just now."""
+        rows = await self._rows("claim_runs", worker, takeover_seconds, resume_seconds, held, error)
         return [Terms(**row) for row in rows]
 
     async def adopt_attempts(self, runs: Sequence[Terms]) -> list[LiveAttempt]:
@@ -132,9 +142,9 @@ class Store:
         rows = await self._rows("adopt_attempts", [r.run_id for r in runs], [r.lease_epoch for r in runs])
         return [LiveAttempt(r["attempt_id"], r["run_id"], r["slot"], r["job_id"]) for r in rows]
 
-    async def hand_over(self, worker: UUID, run_ids: Sequence[int]) -> list[int]:
-        """Give leases back; returns the runs that were still ours."""
-        return [r["run_id"] for r in await self._rows("hand_over_runs", worker, list(run_ids))]
+    async def hand_over(self, worker: UUID) -> list[tuple[int, int]]:
+        """Give all our leases back; returns (run, business) of those that were still ours."""
+        return [(r["run_id"], r["business_id"]) for r in await self._rows("hand_over_runs", worker)]
 
     async def pause_for_refusals(self, run: Terms, worker: UUID, why: str) -> bool:
         """Pause a run of ours. False when it was not ours any more."""
@@ -220,9 +230,9 @@ class Store:
         """Nobody knows whether there is a call. False when something was known already."""
         return bool(await self._rows("doubt_attempt", attempt, code, reason))
 
-    async def end_unknown(self, attempt: UUID) -> int | None:
-        """Give up on an attempt; returns the slot that it freed, or None when it had ended."""
-        slot = await self._value("end_unknown", attempt)
+    async def end_unknown(self, attempt: UUID, last_news_at: datetime) -> int | None:
+        """Give up on an attempt; returns the slot that it freed, or None when there was news meanwhile."""
+        slot = await self._value("end_unknown", attempt, last_news_at)
         return None if slot is None else int(slot)
 
     # -- look-ups ---------------------------------------------------------------------------------------
@@ -266,6 +276,13 @@ class Store:
     async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
         try:
             rows: list[asyncpg.Record] = await self._pool.fetch(sql.query(name), *args)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, AWAY):
+                raise DatabaseAway(f"{name}: {type(error).__name__}") from error
+            # Read-only after a fail-over, a lock not had in time, or a defect: nothing was written, and whoever
+            # asked goes on as if the database were away. It must be seen.
+            log.warning("DATABASE_REFUSED", statement=name, error=type(error).__name__, message=error.args[:1])
+            raise DatabaseRefused(f"{name}: {type(error).__name__}") from error
         except AWAY as error:
             raise DatabaseAway(f"{name}: {type(error).__name__}") from error
         return rows

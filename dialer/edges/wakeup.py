@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -110,7 +111,10 @@ class Listener:
 
 def _parsed(data: str) -> Hint | None:
     try:
-        return Hint(**json.loads(data))
-    except (ValueError, TypeError):
+        hint = Hint(**json.loads(data))
+        if hint.attempt_id is not None:
+            UUID(hint.attempt_id)
+    except (ValueError, TypeError, AttributeError):
         logger().warning("hint not understood")
         return None
+    return hint

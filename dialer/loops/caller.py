@@ -12,13 +12,13 @@ from uuid import UUID
 
 from dialer.edges.carrier import Carrier
 from dialer.edges.store import Store
-from dialer.errors import DatabaseAway
+from dialer.errors import DatabaseAway, DatabaseRefused
 from dialer.rhythm import wait_or
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding
 from dialer.rules.model import Grant, Intent, Refusal
-from dialer.rules.outcome import NotProcessed, Outcome
-from dialer.telemetry import logger
+from dialer.rules.outcome import NotProcessed, Outcome, Unknown
+from dialer.telemetry import fault, logger
 
 REST_SECONDS = 0.3
 LOOK_FOR_INTENTS_EVERY_SECONDS = 0.5
@@ -68,6 +68,7 @@ class Caller:
         carrier: Carrier,
         settle: Callable[[Intent, Outcome], Awaitable[None]],
         permits: Callable[[int], Awaitable[list[float]]],
+        is_expired: Callable[[float], bool],
         gate: Gate,
         clock: Callable[[], float],
     ) -> None:
@@ -79,6 +80,7 @@ class Caller:
         self._carrier = carrier
         self._settle = settle
         self._permits = permits
+        self._is_expired = is_expired
         self._gate = gate
         self._clock = clock
         self._grants: list[Grant] = []
@@ -99,7 +101,7 @@ class Caller:
             await self._woken.wait()
             self._woken.clear()
             while self._grants and not self._stopping.is_set():
-                await self._dial_some()
+                await self._dial_guarded()
                 await self._line.look_ahead()
         self._give_back(self._grants)
 
@@ -107,6 +109,11 @@ class Caller:
         """No new intent, and nothing is sent that is not on the wire already."""
         self._stopping.set()
         self._woken.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Is anything of this run still to be answered or written down?"""
+        return bool(self._placing or self._chores)
 
     async def drain(self, seconds: float | None) -> None:
         """Wait for requests on the wire; those still there then are left `unknown`, for reconciliation.
@@ -116,20 +123,45 @@ class Caller:
         tasks = [*self._placing.values(), *self._chores]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        for attempt_id, task in list(self._placing.items()):
+        left = [*self._placing.values(), *self._chores]
+        await asyncio.gather(*(self._leave(attempt_id) for attempt_id in list(self._placing)))
+        for task in left:
             task.cancel()
-            try:
-                await self._store.doubt_attempt(attempt_id, None, "the daemon stopped before the carrier answered")
-            except DatabaseAway:
-                log.warning("left as intent", attempt_id=str(attempt_id))
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._placing.values(), *self._chores, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _leave(self, attempt_id: UUID) -> None:
+        try:
+            await self._store.doubt_attempt(attempt_id, None, "the daemon stopped before the carrier answered")
+        except DatabaseAway:
+            # It stays an intent: whoever takes the run over, or any daemon later, finds it.
+            log.warning("LEFT_AS_INTENT", attempt_id=str(attempt_id))
 
     # -- grants to intents ------------------------------------------------------------------------------
 
+    async def _dial_guarded(self) -> None:
+        """A fault of ours must be seen, and must not stop this run for ever, or keep its slots."""
+        try:
+            await self._dial_some()
+        except Exception as error:  # noqa: BLE001
+            fault("caller", error)
+            self._gate.not_sent()
+            self._give_back([Grant(self.holding.terms.run_id, a, s) for a, s in self.holding.reserved.items()])
+            self._grants.clear()
+            await wait_or(self._stopping, REST_SECONDS)
+
+    async def _permits_unless_stopped(self, wanted: int) -> list[float]:
+        """No permit is taken for a run that stops meanwhile."""
+        asking = asyncio.ensure_future(self._permits(wanted))
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([asking, stopped], return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else []
+        finally:
+            asking.cancel()
+            stopped.cancel()
+
     async def _dial_some(self) -> None:
-        moments = await self._permits(len(self._grants))
+        moments = await self._permits_unless_stopped(len(self._grants))
         self._grants.sort(key=lambda g: g.slot)
         grants, self._grants = self._grants[: len(moments)], self._grants[len(moments) :]
         may_dial = self._around.is_trusted(self.holding) and not self._stopping.is_set()
@@ -144,6 +176,11 @@ class Caller:
             answer = await self._store.write_intents(
                 run, self._around.worker, self.holding.cursor, grants, self._carrier.account_sid
             )
+        except DatabaseRefused:
+            self._gate.not_sent()
+            self._give_back(grants)
+            self.holding.rest_until = self._clock() + REST_SECONDS
+            return
         except DatabaseAway as error:
             log.warning("INTENT_UNCERTAIN", run_id=run.run_id, error=str(error))
             self._gate.not_sent()
@@ -166,6 +203,7 @@ class Caller:
 
     def _book(self, intent: Intent) -> None:
         self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())
+        self.holding.unanswered.add(intent.attempt_id)
         self.holding.cursor = max(self.holding.cursor, intent.position)
         self._desk.committed(intent.attempt_id)
         self._line.dialed(intent.job_id)
@@ -202,21 +240,33 @@ class Caller:
                     self._desk.wake()
             except DatabaseAway:
                 give_up_at = self._clock() + LOOK_FOR_INTENTS_SECONDS
-            await wait_or(self._stopping, LOOK_FOR_INTENTS_EVERY_SECONDS)
+            await asyncio.sleep(LOOK_FOR_INTENTS_EVERY_SECONDS)
 
     # -- intents to calls -------------------------------------------------------------------------------
 
     async def _place(self, intent: Intent, moment: float) -> None:
+        try:
+            await self._settle(intent, await self._ask_carrier(intent, moment))
+        finally:
+            self.holding.unanswered.discard(intent.attempt_id)
+
+    async def _ask_carrier(self, intent: Intent, moment: float) -> Outcome:
+        while self._is_expired(moment) and not self._stopping.is_set():
+            [moment, *_] = await self._permits_unless_stopped(1) or [moment]
         wait = moment - self._clock()
         if wait > 0:
             await wait_or(self._stopping, wait)
         if self._stopping.is_set() or not self._around.is_trusted(self.holding):
             self._gate.not_sent()
-            outcome: Outcome = NotProcessed("not sent: the lease is not trusted any more, or the daemon drains")
-        else:
+            return NotProcessed("not sent: the lease is not trusted any more, or the daemon drains")
+        try:
             outcome = await self._carrier.create(intent, self.holding.terms)
-            self._hear(outcome)
-        await self._settle(intent, outcome)
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours after the request may have left: whatever it was, there may be a call.
+            fault("create", error)
+            outcome = Unknown(f"fault: {type(error).__name__}")
+        self._hear(outcome)
+        return outcome
 
     def _hear(self, outcome: Outcome) -> None:
         before = self._gate.reason
@@ -238,5 +288,5 @@ class Caller:
 
 def _report(task: "asyncio.Future[None]") -> None:
     """A fault in our own code must be seen, and must not stop the other calls."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("FAULT", error=repr(task.exception()), exc_info=task.exception())
+    if not task.cancelled() and (error := task.exception()) is not None:
+        fault("task", error)

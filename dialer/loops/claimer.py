@@ -1,11 +1,15 @@
 """Claims runs that nobody holds."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from dialer.edges.store import Store
+from dialer.errors import DatabaseAway
 from dialer.rules.model import LiveAttempt, Terms
 from dialer.telemetry import logger
+
+TRY_AGAIN_SECONDS = 0.2
 
 log = logger()
 
@@ -21,6 +25,7 @@ class Claimer:
         takeover_seconds: float,
         resume_seconds: float,
         held: Callable[[], int],
+        refused: Callable[[], str | None],
         take: Callable[[Sequence[Terms], Sequence[LiveAttempt], float], None],
         clock: Callable[[], float],
     ) -> None:
@@ -29,16 +34,19 @@ class Claimer:
         self._takeover = takeover_seconds
         self._resume = resume_seconds
         self._held = held
+        self._refused = refused
         self._take = take
         self._clock = clock
 
     async def look(self) -> None:
         """Claim once. Raises DatabaseAway; a claim that was committed then is taken over like a dead one's."""
         sent_at = self._clock()
-        terms = await self._store.claim_runs(self._worker, self._takeover, self._resume, self._held())
+        terms = await self._store.claim_runs(
+            self._worker, self._takeover, self._resume, self._held(), self._refused()
+        )
         if not terms:
             return
-        live = await self._store.adopt_attempts(terms)
+        live = await self._adopt(terms)
         for run in terms:
             log.info(
                 "RUN_RESUMED" if run.resumed else "RUN_CLAIMED",
@@ -48,3 +56,12 @@ class Claimer:
                 queued=run.queued,
             )
         self._take(terms, live, sent_at)
+
+    async def _adopt(self, terms: Sequence[Terms]) -> list[LiveAttempt]:
+        """They are ours by now: give up only with the lease itself."""
+        while True:
+            try:
+                return await self._store.adopt_attempts(terms)
+            except DatabaseAway as error:
+                log.warning("ADOPTION_WAITS", runs=len(terms), error=str(error))
+                await asyncio.sleep(TRY_AGAIN_SECONDS)

@@ -15,7 +15,7 @@ from dialer.errors import DatabaseAway, RedisAway
 from dialer.rhythm import wait_or
 from dialer.rules.holding import Holding
 from dialer.rules.model import Business, Grant
-from dialer.telemetry import logger
+from dialer.telemetry import fault, logger
 
 # A waiter looks by itself, and so keeps its ticket fresh (see FRESH_MS).
 LOOK_EVERY_SECONDS = 0.3
@@ -55,6 +55,7 @@ class Desk:
         self._next = Turn(self.business_id, self.limit)
         self._unsure = True  # whatever Redis holds of an earlier life is compared before it is believed
         self._redis_again_at = 0.0
+        self._quiet = False
 
     # -- what others tell the desk ----------------------------------------------------------------------
 
@@ -71,6 +72,8 @@ class Desk:
             for attempt_id, slot in holding.reserved.items():
                 self._next.release.append((slot, attempt_id))
             holding.reserved.clear()
+            self._next.dropped += holding.tickets
+            holding.tickets.clear()
             self._in_line.add(run_id)
             self.wake()
 
@@ -89,6 +92,10 @@ class Desk:
         if slot is not None:
             (self._next.taken if taken else self._next.release).append((slot, attempt_id))
             self.wake()
+
+    def is_idle(self) -> bool:
+        """No run, nothing to tell, and nothing live when it was last compared: nobody needs this desk."""
+        return self._quiet and not self.runs and not self._has_news(self._next)
 
     def doubt(self) -> None:
         """Compare with Postgres before the next trip."""
@@ -109,6 +116,10 @@ class Desk:
                 await self.turn()
             except DatabaseAway as error:
                 log.debug("desk waits", business_id=self.business_id, error=str(error))
+            except Exception as error:  # noqa: BLE001
+                # A fault of ours must be seen, and must not stop this business for ever.
+                fault("desk", error)
+                self._unsure = True
             await wait_or(self._woken, LOOK_EVERY_SECONDS if self._is_waiting() else None)
 
     async def turn(self) -> None:
@@ -129,6 +140,8 @@ class Desk:
         self.see(business, read_at)
         drift = await self._slots.reconcile(business, read_ms)
         self._unsure = False
+        self._set_well()
+        self._quiet = not business.live and drift.active == 0
         if drift.rebuilt or drift.removed or drift.added:
             log.info(
                 "SLOTS_RECONCILED",
@@ -161,7 +174,7 @@ class Desk:
 
     async def _trip(self) -> None:
         turn = self._write_down()
-        if not (turn.release or turn.confirm or turn.taken or turn.want or turn.leave or turn.renew):
+        if not (self._has_news(turn) or turn.want or turn.leave or turn.renew):
             return
         answer = await self._slots.turn(turn)
         if not answer.generation:
@@ -183,14 +196,12 @@ class Desk:
 
     def _write_down(self) -> Turn:
         """What to say on this trip; what comes meanwhile is said on the next."""
+        wishes = [(run_id, ids) for run_id, h in self.runs.items() if (ids := self._tickets_of(h))]
         turn, self._next = self._next, Turn(self.business_id, self.limit)
         turn.limit = self.limit
-        for run_id, holding in self.runs.items():
-            wanted = self._tickets_of(holding)
-            if wanted:
-                turn.want.append((run_id, wanted))
-            turn.renew.extend(holding.reserved)
-        wanting = {run_id for run_id, _ in turn.want}
+        turn.want = wishes
+        turn.renew = [attempt_id for h in self.runs.values() for attempt_id in h.reserved]
+        wanting = {run_id for run_id, _ in wishes}
         turn.leave = list(self._in_line - wanting)
         self._in_line = wanting
         return turn
@@ -200,6 +211,8 @@ class Desk:
         wanted = holding.wanted(self._clock()) if self._may_dial(holding) else 0
         while len(holding.tickets) < wanted:
             holding.tickets.append(uuid4())
+        # One that was handed a slot meanwhile gives it back.
+        self._next.dropped += holding.tickets[wanted:]
         del holding.tickets[wanted:]
         return list(holding.tickets)
 
@@ -207,6 +220,8 @@ class Desk:
         ours: dict[int, list[Grant]] = defaultdict(list)
         for grant in grants:
             holding = self.runs.get(grant.run_id)
+            if holding is not None and (grant.attempt_id in holding.reserved or grant.attempt_id in holding.live):
+                continue  # heard already: the trip and a comparison may both have brought it
             if holding is None or grant.attempt_id not in holding.tickets:
                 self.released(grant.slot, grant.attempt_id)
                 continue
@@ -233,12 +248,16 @@ class Desk:
         for slot, (holding, attempt_id) in zip(free, order, strict=False):
             self._take([Grant(holding.terms.run_id, attempt_id, slot)], 0)
 
+    @staticmethod
+    def _has_news(turn: Turn) -> bool:
+        return bool(turn.release or turn.confirm or turn.taken or turn.dropped)
+
     def _is_waiting(self) -> bool:
         now = self._clock()
         return (
             self.degraded
             or self._unsure
-            or bool(self._next.confirm)
+            or bool(self._next.confirm or self._next.dropped)
             or any(h.reserved or h.wanted(now) or h.rest_until > now for h in self.runs.values())
         )
 

@@ -1,6 +1,7 @@
 """Asks the carrier about calls that are silent, and searches its list for attempts of which nobody knows."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -50,13 +51,15 @@ class Inquirer:
     async def ask_silent(self) -> None:
         """Look up calls without news. Raises DatabaseAway."""
         longest = max(LONGEST_DISTANCE_SECONDS, self._silent)
-        for attempt in await self._store.take_silent_attempts(self._silent, AT_ONCE, self._lag, longest):
-            await self._ask(attempt)
+        attempts = await self._store.take_silent_attempts(self._silent, AT_ONCE, self._lag, longest)
+        await self._each(self._ask(attempt) for attempt in attempts)
 
     async def _ask(self, attempt: SilentAttempt) -> None:
         found = None
         try:
             self._refuse_foreign(attempt.account_sid)
+            if attempt.hangup_requested:
+                await self._carrier.hang_up(attempt.call_sid)
             found = await self._carrier.fetch(attempt.call_sid)
         except CarrierAway as error:
             log.warning("LOOK_UP_FAILED", call_sid=attempt.call_sid, error=str(error))
@@ -72,8 +75,14 @@ class Inquirer:
     async def search_unknown(self) -> None:
         """Search the list for attempts whose create has no known outcome. Raises DatabaseAway."""
         longest = max(LONGEST_DISTANCE_SECONDS / 10, self._unknown)
-        for attempt in await self._store.take_unknown_attempts(self._unknown, AT_ONCE, self._lag, longest):
-            await self._search(attempt)
+        attempts = await self._store.take_unknown_attempts(self._unknown, AT_ONCE, self._lag, longest)
+        await self._each(self._search(attempt) for attempt in attempts)
+
+    async def _each(self, looks: Iterable[Awaitable[None]]) -> None:
+        """Side by side: one slow answer must not hold up the others. A fault is raised after all are done."""
+        for result in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _search(self, attempt: UnknownAttempt) -> None:
         try:
@@ -108,21 +117,32 @@ class Inquirer:
             case "wait":
                 pass
 
+    async def _hang_up(self, call_sid: str) -> None:
+        """Asked for before the SID was known. When it fails the next look tries again."""
+        try:
+            await self._carrier.hang_up(call_sid)
+        except CarrierAway as error:
+            log.warning("HANG_UP_FAILED", call_sid=call_sid, error=str(error))
+
     def _refuse_foreign(self, account_sid: str) -> None:
         """A call of another account cannot be seen with our credentials: not finding it would prove nothing."""
         if account_sid != self._carrier.account_sid:
             raise CarrierAway("the attempt was made with another account")
 
     async def _give_up(self, attempt: SilentAttempt | UnknownAttempt) -> None:
-        if await self._store.end_unknown(attempt.attempt_id) is None:
-            return
+        if await self._store.end_unknown(attempt.attempt_id, attempt.last_news_at) is None:
+            return  # there was news while we looked
         log.warning("ATTEMPT_UNKNOWN", attempt_id=str(attempt.attempt_id), job_id=attempt.job_id)
         await self._freed(
             Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot)
         )
 
     async def _tell(self, attempt_id: UUID, fact: Fact) -> None:
+        if fact.result == "late_call":
+            log.error("LATE_CALL", attempt_id=str(attempt_id), business_id=fact.business_id)
         if not fact.ended_now:
+            if fact.hangup_requested and fact.call_sid is not None:
+                await self._hang_up(fact.call_sid)
             return
         assert fact.business_id is not None  # noqa: S101 - an attempt that ended has all of these
         assert fact.run_id is not None  # noqa: S101

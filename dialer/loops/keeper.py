@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 
 from dialer.edges.heart import Heart
 from dialer.errors import DatabaseAway
-from dialer.telemetry import logger
+from dialer.telemetry import fault, logger
+
+STOP_WITHIN_SECONDS = 1.0
 
 log = logger()
 
@@ -22,7 +24,8 @@ class Keeper:
         self,
         heart: Heart,
         epochs: Callable[[], Mapping[int, int]],
-        beaten: Callable[[Mapping[int, str], float], None],
+        beaten: Callable[[Mapping[tuple[int, int], str], float], None],
+        redis_degraded: Callable[[], bool],
         *,
         interval_seconds: float,
         clock: Callable[[], float],
@@ -30,6 +33,7 @@ class Keeper:
         self._heart = heart
         self._epochs = epochs
         self._beaten = beaten
+        self._redis_degraded = redis_degraded
         self._interval = interval_seconds
         self._clock = clock
         self._main_loop_turned_at = clock()
@@ -43,15 +47,19 @@ class Keeper:
         self._thread.start()
 
     async def show_progress(self) -> None:
-        """Run in the main loop: its turning is what the thread looks for."""
-        while True:
+        """Run in the main loop: its turning is what the thread looks for; a thread that died ends us.
+
+        Without beats every lease lapses: better a new process than one that holds nothing.
+        """
+        while self._thread.is_alive():
             self._main_loop_turned_at = self._clock()
             await asyncio.sleep(self._interval / 4)
+        raise RuntimeError("the thread that beats has died")
 
     async def stop(self) -> None:
-        """Stop beating; returns when the thread and its connection are gone."""
+        """Stop beating; returns when the thread and its connection are gone, or do not go in time."""
         self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, STOP_WITHIN_SECONDS)
 
     def _run(self) -> None:
         asyncio.run(self._beats())
@@ -78,10 +86,15 @@ class Keeper:
         sent_at = self._clock()
         epochs = dict(self._epochs())
         try:
-            beat = await self._heart.beat(epochs)
+            beat = await self._heart.beat(epochs, self._redis_degraded())
         except DatabaseAway as error:
             if not away:
                 log.warning("BEAT_FAILED", error=str(error))
+            return True
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours must be seen, and must not cost every lease: the next beat gets a new connection.
+            fault("beat", error)
+            self._heart.drop()
             return True
         if away:
             log.info("BEAT_BACK")

@@ -1,10 +1,11 @@
 """Gives out the moments at which creates may be sent: first come, first served, at the account's rate."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from dialer.edges.pace import Pace
-from dialer.errors import RedisAway
+from dialer.errors import DatabaseAway, RedisAway
 from dialer.rules.pacing import LocalPace
 
 # Permits lie at most this far ahead: intents are written for what is sent at once, not for a queue.
@@ -21,7 +22,12 @@ class Pacer:
         self._live_daemons = live_daemons
         self._clock = clock
         self._local = LocalPace()
+        self._daemons = 1
         self._turn = asyncio.Lock()
+
+    def is_expired(self, moment: float) -> bool:
+        """Was a permit kept for so long that using it now would crowd the next ones?"""
+        return self._pace is not None and self._clock() > moment + min(self._pace.interval_seconds, 1.0)
 
     async def permits(self, wanted: int) -> list[float]:
         """Between 1 and `wanted` moments, ascending; waits until the first is near."""
@@ -40,7 +46,9 @@ class Pacer:
 
     async def _by_ourselves(self) -> float:
         assert self._pace is not None  # noqa: S101 - narrows the type; only called with a rate
-        daemons = await self._live_daemons()
-        moment = self._local.take(self._clock(), 1.0 / self._pace.interval_seconds, daemons)
+        # With Postgres away as well nothing can be dialed: then as many as last time will do.
+        with contextlib.suppress(DatabaseAway):
+            self._daemons = await self._live_daemons()
+        moment = self._local.take(self._clock(), 1.0 / self._pace.interval_seconds, self._daemons)
         await asyncio.sleep(max(moment - self._clock() - HORIZON_SECONDS, 0.0))
         return moment

@@ -40,6 +40,7 @@ class Surroundings(Protocol):
     worker: UUID
 
     def lost(self, holding: Holding, why: str) -> None: ...
+    def tell_released(self, holding: Holding, intent: Intent) -> None: ...
 
 
 class Settler:
@@ -145,6 +146,8 @@ class Settler:
     def _free(self, intent: Intent) -> None:
         self.holding.ended(intent.attempt_id)
         self._desk.released(intent.slot, intent.attempt_id)
+        if not self.holding.held:
+            self._around.tell_released(self.holding, intent)
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write a fact, as often as it takes: each is guarded by the attempt's state, so twice is once."""

@@ -25,6 +25,8 @@ class Holding:
     live: dict[UUID, int] = field(default_factory=dict)
     live_since: dict[UUID, float] = field(default_factory=dict)
     jobs: dict[UUID, int] = field(default_factory=dict)
+    # Attempts of ours whose create has no answer yet.
+    unanswered: set[UUID] = field(default_factory=set)
 
     @classmethod
     def of(cls, terms: Terms, claimed_at: float) -> "Holding":
@@ -38,7 +40,7 @@ class Holding:
         room = min(self.terms.concurrency, self.limit) - len(self.live) - len(self.reserved)
         # With refusals in a row, never more on the way than it takes to reach the number that pauses the run.
         if self.refusals_in_a_row:
-            unsettled = len(self.reserved) + len(self.live)
+            unsettled = len(self.reserved) + len(self.unanswered)
             room = min(room, REFUSALS_THAT_PAUSE - self.refusals_in_a_row - unsettled)
         return max(min(room, self.queued - len(self.reserved)), 0)
 

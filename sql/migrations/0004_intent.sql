@@ -4,7 +4,8 @@
 -- It is a function, not one large WITH, because each statement in it sees what was committed while it waited
 -- for the lock before it: the limit, the live calls and the counters it reads are those of now.
 --
--- Order of locks, the same for everybody: run (by key), business (shared), counters, jobs, slots ascending.
+-- Order of locks, the same for everybody who takes more than one: counters, run, business, jobs, slots ascending.
+-- (A last callback goes from the counters to the run's end; so must we, or the two wait for each other.)
 --   * FOR KEY SHARE on the run: a beat passes, a stop (it raises the epoch, a key) waits for this intent, and
 --     an intent that comes after a stop finds no row.
 --   * FOR SHARE on the business: nobody changes the limit between our reading it and our commit.
@@ -24,7 +25,10 @@ CREATE FUNCTION write_intents(
 ) RETURNS TABLE (
     verdict text, attempt_id uuid, slot integer, job_id bigint, "position" integer, phone text, lead_id text,
     business_limit integer, queued_left integer
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql
+-- A daemon that lost its connection meanwhile looks its attempts up for longer than this function can wait.
+SET lock_timeout = '2s'
+AS $$
 #variable_conflict use_column
 DECLARE
     v_run    outbound_call_runs;
@@ -34,6 +38,8 @@ DECLARE
     v_room   integer;
     v_cause  text := 'at_concurrency';
 BEGIN
+    SELECT c.queued, c.in_progress INTO v_queued, v_busy
+    FROM outbound_call_run_counters c WHERE c.run_id = p_run FOR NO KEY UPDATE;
     SELECT * INTO v_run FROM outbound_call_runs r
     WHERE r.id = p_run AND r.lease_epoch = p_epoch AND r.locked_by_worker = p_worker
       AND r.status = 'running' AND NOT r.cancel_requested
@@ -44,8 +50,6 @@ BEGIN
         RETURN;
     END IF;
     SELECT b.max_concurrent_calls INTO v_limit FROM businesses b WHERE b.id = v_run.business_id FOR SHARE;
-    SELECT c.queued, c.in_progress INTO v_queued, v_busy
-    FROM outbound_call_run_counters c WHERE c.run_id = p_run FOR NO KEY UPDATE;
     v_room := v_run.concurrency - v_busy;
 
     -- After the limit was lowered, distinct slots within it do not suffice while one above it is still live:

@@ -68,7 +68,9 @@ BEGIN
         state = CASE WHEN state = 'ended' THEN 'ended' ELSE 'unknown' END
     WHERE call_sid = p_call_sid AND id <> p_attempt AND sid_source = 'list'
     RETURNING job_id INTO v_robbed_job;
-    UPDATE outbound_call_jobs SET twilio_call_sid = NULL WHERE id = v_robbed_job;
+    UPDATE outbound_call_jobs
+    SET twilio_call_sid = NULL, status = CASE WHEN status = 'calling' THEN 'dialing' ELSE status END
+    WHERE id = v_robbed_job;
     UPDATE outbound_call_attempts
     SET call_sid = p_call_sid, sid_source = p_source, carrier_rank = greatest(carrier_rank, 1::smallint),
         answered_at = NULL, requested_at = coalesce(requested_at, now()),
@@ -121,6 +123,8 @@ BEGIN
     ON CONFLICT DO NOTHING RETURNING id INTO v_stored;
 
     IF a.call_sid IS DISTINCT FROM p_call_sid THEN
+        -- Whoever else is about to bind this SID to another attempt comes before or after us, not beside us.
+        PERFORM pg_advisory_xact_lock(hashtextextended('dialer:call:' || p_call_sid, 0));
         IF a.ended_at IS NOT NULL OR (a.call_sid IS NOT NULL AND (a.sid_source <> 'list' OR p_source = 'list')) THEN
             v_result := CASE WHEN v_stored IS NULL THEN 'repeat' ELSE 'late_call' END;
             UPDATE outbound_call_attempts SET late_call_sid = p_call_sid WHERE id = a.id;
@@ -175,19 +179,24 @@ BEGIN
     WHERE id = p_attempt AND state IN ('intent', 'unknown')
     RETURNING * INTO a;
     IF NOT FOUND THEN
-        RETURN 'too_late';
+        -- Said twice (the first answer was lost) is said once.
+        RETURN coalesce(
+            (SELECT CASE WHEN j.disposition = 'not_dialed' THEN 'swept' ELSE 'returned' END
+             FROM outbound_call_attempts x JOIN outbound_call_jobs j ON j.id = x.job_id
+             WHERE x.id = p_attempt AND x.disposition = 'not_dialed'),
+            'too_late');
     END IF;
     SELECT r.sweep_to INTO v_sweep FROM outbound_call_runs r WHERE r.id = a.run_id;
     IF v_sweep IS NULL THEN
         UPDATE outbound_call_jobs
         SET status = 'queued', attempts_made = attempts_made - 1, dial_started_at = NULL,
             not_before = CASE WHEN p_delay_seconds > 0 THEN now() + make_interval(secs => p_delay_seconds) END
-        WHERE id = a.job_id AND dial_lock_token = a.id AND status = 'dialing';
+        WHERE id = a.job_id AND dial_lock_token = a.id AND status IN ('dialing', 'calling');
         RETURN 'returned';
     END IF;
     UPDATE outbound_call_jobs
     SET status = v_sweep, disposition = 'not_dialed', ended_at = now(), attempts_made = attempts_made - 1
-    WHERE id = a.job_id AND dial_lock_token = a.id AND status = 'dialing';
+    WHERE id = a.job_id AND dial_lock_token = a.id AND status IN ('dialing', 'calling');
     RETURN 'swept';
 END $$;
 
@@ -199,20 +208,24 @@ BEGIN
     PERFORM FROM outbound_call_attempts
     WHERE id = p_attempt AND state IN ('intent', 'unknown') FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN EXISTS (SELECT FROM outbound_call_attempts
+                       WHERE id = p_attempt AND disposition = p_disposition
+                         AND error_code IS NOT DISTINCT FROM p_error_code AND call_sid IS NULL);
     END IF;
     PERFORM end_attempt(p_attempt, p_disposition, p_error_code, p_error_message, NULL);
     RETURN true;
 END $$;
 
 -- Nobody can tell whether there is a call, and look-ups have shown none for long enough (or failed for as long
--- as a call can last): say so, free the slot, never dial it again by itself. Returns the freed slot or nothing.
-CREATE FUNCTION end_unknown(p_attempt uuid) RETURNS integer LANGUAGE plpgsql AS $$
+-- as a call can last): say so, free the slot, never dial it again by itself. Guarded by the news that the
+-- look-up started from: a callback that came while it was under way wins, and its call keeps its slot.
+-- Returns the freed slot or nothing.
+CREATE FUNCTION end_unknown(p_attempt uuid, p_last_news_at timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     a outbound_call_attempts;
 BEGIN
     SELECT * INTO a FROM outbound_call_attempts
-    WHERE id = p_attempt AND ended_at IS NULL FOR NO KEY UPDATE;
+    WHERE id = p_attempt AND ended_at IS NULL AND last_news_at = p_last_news_at FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

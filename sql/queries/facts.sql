@@ -19,5 +19,5 @@ UPDATE outbound_call_attempts SET state = 'unknown', error_code = $2, error_mess
 WHERE id = $1::uuid AND state = 'intent' RETURNING id AS attempt_id;
 
 -- name: end_unknown
--- $1 attempt
-SELECT end_unknown($1::uuid) AS slot;
+-- $1 attempt  $2 its last news when the look-up began
+SELECT end_unknown($1::uuid, $2) AS slot;

@@ -3,6 +3,7 @@
 -- name: claim_runs
 -- Take runs that nobody holds, oldest first, at most this daemon's fair share of all open runs.
 -- $1 worker uuid  $2 take-over after, seconds  $3 resume within, seconds  $4 runs held already
+-- $5 why this daemon cannot dial just now, or null
 -- A running run may be taken over when its heartbeat is old, but not within a lease's length of a start of
 -- Postgres: then every heartbeat is old, and its holder's late beat revives it.
 -- FOR UPDATE SKIP LOCKED passes over a run with an intent in flight (it holds the row FOR KEY SHARE).
@@ -24,7 +25,7 @@ WITH live AS (
 )
 UPDATE outbound_call_runs r
 SET status = 'running', locked_by_worker = $1::uuid, lease_epoch = r.lease_epoch + 1,
-    lock_ts = now(), last_heartbeat_at = now(), started_at = coalesce(r.started_at, now())
+    lock_ts = now(), last_heartbeat_at = now(), started_at = coalesce(r.started_at, now()), last_error = $5::text
 FROM free
 JOIN outbound_call_runs was ON was.id = free.id
 JOIN outbound_call_run_settings s ON s.run_id = free.id
@@ -56,13 +57,13 @@ JOIN outbound_call_attempts a ON a.business_id = r.business_id AND a.run_id = ou
 
 -- name: beat
 -- Prolong all our leases in one statement, and show that this daemon lives.
--- $1 worker uuid  $2 run ids  $3 their epochs
+-- $1 worker uuid  $2 run ids  $3 their epochs  $4 is Redis away for it?
 -- A row that somebody has locked is skipped: unbeaten this second, not lost. Lost is only another epoch or
 -- another status. Returns one row a run: beaten | skipped | lost.
 WITH held AS (
     SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS u (run_id, lease_epoch)
 ), seen AS (
-    UPDATE dialer_daemons SET last_seen_at = now() WHERE id = $1::uuid
+    UPDATE dialer_daemons SET last_seen_at = now(), redis_degraded = $4::boolean WHERE id = $1::uuid
 ), mine AS MATERIALIZED (
     SELECT r.id FROM outbound_call_runs r JOIN held h ON h.run_id = r.id AND h.lease_epoch = r.lease_epoch
     WHERE r.status = 'running' AND r.locked_by_worker = $1::uuid
@@ -81,13 +82,15 @@ LEFT JOIN outbound_call_runs r ON r.id = h.run_id;
 
 -- name: hand_over_runs
 -- Give leases back while draining: the runs wait for whoever claims them next.
--- $1 worker uuid  $2 run ids
+-- $1 worker uuid
+-- All that are locked by it, those of a claim whose answer never arrived included.
 WITH mine AS MATERIALIZED (
     SELECT id FROM outbound_call_runs
-    WHERE id = ANY ($2::bigint[]) AND locked_by_worker = $1::uuid AND status = 'running' AND NOT cancel_requested
+    WHERE status = 'running' AND NOT cancel_requested AND locked_by_worker = $1::uuid
     ORDER BY id FOR UPDATE
 )
-UPDATE outbound_call_runs r SET status = 'pending' FROM mine WHERE r.id = mine.id RETURNING r.id AS run_id;
+UPDATE outbound_call_runs r SET status = 'pending' FROM mine WHERE r.id = mine.id
+RETURNING r.id AS run_id, r.business_id;
 
 -- name: pause_run_for_refusals
 -- Stop dialing a run whose creates are refused for its configuration; a person resumes it.

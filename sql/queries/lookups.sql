@@ -7,7 +7,8 @@
 WITH due AS MATERIALIZED (
     SELECT id FROM outbound_call_attempts
     WHERE ended_at IS NULL AND state IN ('requested', 'live')
-      AND coalesce(next_look_at, last_news_at + make_interval(secs => $1::float8)) <= now()
+      AND coalesce(next_look_at, hangup_requested_at + interval '5 seconds',
+                   last_news_at + make_interval(secs => $1::float8)) <= now()
     ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE outbound_call_attempts a
@@ -15,6 +16,7 @@ SET looks = a.looks + 1,
     next_look_at = now() + make_interval(secs => least($1::float8 * power(2, least(a.looks, 10)), $4::float8))
 FROM due WHERE a.id = due.id
 RETURNING a.id AS attempt_id, a.call_sid, a.account_sid, a.business_id, a.run_id, a.job_id, a.slot,
+    a.last_news_at, a.hangup_requested_at IS NOT NULL AS hangup_requested,
     now() > a.created_at + make_interval(
         secs => a.ring_timeout_seconds + a.call_time_limit_seconds + $3::float8) AS overdue;
 
@@ -36,7 +38,7 @@ SET state = 'unknown', looks = a.looks + 1,
     next_look_at = now() + make_interval(secs => least($1::float8 * power(2, least(a.looks, 10)), $4::float8))
 FROM due WHERE a.id = due.id
 RETURNING a.id AS attempt_id, a.business_id, a.run_id, a.job_id, a.slot, a.account_sid, a.from_number,
-    a.to_number, a.created_at, a.candidate_seen,
+    a.to_number, a.created_at, a.last_news_at, a.candidate_seen,
     now() > a.created_at + make_interval(secs => a.ring_timeout_seconds + $3::float8) AS covered,
     now() > a.created_at + make_interval(
         secs => a.ring_timeout_seconds + a.call_time_limit_seconds + $3::float8) AS overdue,
@@ -69,10 +71,12 @@ UPDATE outbound_call_jobs j SET status = batch.sweep_to, disposition = 'not_dial
 FROM batch WHERE j.id = batch.id RETURNING j.id AS job_id;
 
 -- name: runs_to_sweep
+-- Not those that only wait for their live calls: enough of them would hide all others.
 -- $1 how many
 SELECT r.id AS run_id, c.queued, c.in_progress FROM outbound_call_runs r
 JOIN outbound_call_run_counters c ON c.run_id = r.id
-WHERE r.sweep_to IS NOT NULL AND r.swept_at IS NULL ORDER BY r.id LIMIT $1;
+WHERE r.sweep_to IS NOT NULL AND r.swept_at IS NULL AND (c.queued > 0 OR c.in_progress = 0)
+ORDER BY r.id LIMIT $1;
 
 -- name: mark_swept
 -- Nothing is queued, and nothing can come back.  $1 run

@@ -224,3 +224,15 @@ async def test_a_redis_that_is_away_is_said_within_its_time_out(namespace: str) 
     with pytest.raises(RedisAway):
         await ask(slots, 1, ids(1))
     await slots.close()
+
+
+async def test_a_ticket_given_up_after_it_was_handed_a_slot_gives_the_slot_back(join: Join) -> None:
+    one, two = join(), join()
+    await prepare(one)
+    [grant, *_] = (await ask(one, 1, ids(3))).granted
+    given_up, waiting = ids(1), ids(1)
+    await ask(two, 2, given_up)
+    await one.turn(Turn(BUSINESS, LIMIT, release=[(grant.slot, grant.attempt_id)]))
+    await ask(one, 3, waiting)
+    await two.turn(Turn(BUSINESS, LIMIT, dropped=given_up, leave=[2]))
+    assert named(await ask(one, 3, waiting)) == [(3, grant.slot)]

@@ -34,9 +34,11 @@ def test_an_attempt_ends_once() -> None:
 
 def test_near_the_pause_no_more_are_on_the_way_than_it_takes() -> None:
     run = holding(concurrency=100, limit=100, queued=100)
+    for slot in range(1, 21):
+        run.began(uuid4(), slot, slot, now=0)  # long calls, answered long ago: they say nothing of the refusals
     run.refusals_in_a_row = 1
     assert run.wanted(0) == REFUSALS_THAT_PAUSE - 1
-    run.began(uuid4(), 1, 7, now=0)
+    run.unanswered.add(uuid4())
     assert run.wanted(0) == REFUSALS_THAT_PAUSE - 2
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import sql
 from tests.support.runs import Worker, add_business, add_run, assert_counters_match, counters, event
+from tests.support.waiting import eventually
 
 FOUR = [("initiated", 0), ("ringing", 1), ("in-progress", 2), ("completed", 3)]
 
@@ -127,7 +128,8 @@ async def test_not_processed_goes_back_and_costs_nothing(pool: Any) -> None:
     assert await pool.fetchval(sql.query("return_attempt"), intent["attempt_id"], 0.0, 20429, "busy") == "returned"
     job = await pool.fetchrow("SELECT * FROM outbound_call_jobs")
     assert (job["status"], job["attempts_made"]) == ("queued", 0)
-    assert await pool.fetchval(sql.query("return_attempt"), intent["attempt_id"], 0.0, 20429, "busy") == "too_late"
+    assert await pool.fetchval(sql.query("return_attempt"), intent["attempt_id"], 0.0, 20429, "busy") == "returned"
+    assert await pool.fetchval("SELECT attempts_made FROM outbound_call_jobs") == 0
     await assert_counters_match(pool, run.run_id)
     assert (await worker.intend(run.run_id, [1]))[0]["verdict"] == "intent"
 
@@ -183,8 +185,9 @@ async def test_two_last_callbacks_that_commit_together_complete_the_run(pool: An
 async def test_a_late_call_of_an_attempt_that_ended_unknown_is_stored_beside_it(pool: Any) -> None:
     _, _, [intent] = await dial(pool)
     await pool.fetch(sql.query("doubt_attempt"), intent["attempt_id"], None, "cut off")
-    assert await pool.fetchval(sql.query("end_unknown"), intent["attempt_id"]) == 1
-    assert await pool.fetchval(sql.query("end_unknown"), intent["attempt_id"]) is None
+    news = await pool.fetchval("SELECT last_news_at FROM outbound_call_attempts")
+    assert await pool.fetchval(sql.query("end_unknown"), intent["attempt_id"], news) == 1
+    assert await pool.fetchval(sql.query("end_unknown"), intent["attempt_id"], news) is None
     row = await event(pool, intent["attempt_id"], "in-progress", sid="CA9", sequence=2)
     assert (row["result"], row["state"], row["disposition"]) == ("late_call", "ended", "unknown")
     assert await pool.fetchval("SELECT late_call_sid FROM outbound_call_attempts") == "CA9"
@@ -215,3 +218,70 @@ async def test_the_database_refuses_to_move_an_ended_attempt(pool: Any) -> None:
     await event(pool, intent["attempt_id"], "busy", sequence=2)
     with pytest.raises(asyncpg.CheckViolationError):
         await pool.execute("UPDATE outbound_call_attempts SET state = 'live', ended_at = NULL, disposition = NULL")
+
+
+async def test_news_that_comes_while_a_look_up_is_under_way_wins(pool: Any) -> None:
+    """The list search began before the callback bound the call, and came back empty after it."""
+    _, _, [intent] = await dial(pool)
+    await pool.fetch(sql.query("doubt_attempt"), intent["attempt_id"], None, "cut off")
+    [taken] = await pool.fetch(sql.query("take_unknown_attempts"), 0.0, 10, 0.0, 60.0)
+    await event(pool, intent["attempt_id"], "in-progress", sid="CALIVE", sequence=2)
+    assert await pool.fetchval(sql.query("end_unknown"), intent["attempt_id"], taken["last_news_at"]) is None
+    row = await pool.fetchrow("SELECT state, ended_at FROM outbound_call_attempts")
+    assert (row["state"], row["ended_at"]) == ("live", None)
+
+
+async def test_a_robbed_attempt_that_proves_unsent_returns_its_job(pool: Any) -> None:
+    run, _, [one, two] = await dial(pool, phones=["+12125550101", "+12125550101"])
+    for intent in (one, two):
+        await pool.fetch(sql.query("doubt_attempt"), intent["attempt_id"], None, "cut off")
+    await event(pool, one["attempt_id"], "ringing", sid="CA2", source="list")
+    await event(pool, two["attempt_id"], "ringing", sid="CA2", sequence=1)
+    assert await pool.fetchval(sql.query("return_attempt"), one["attempt_id"], 0.0, None, "not sent") == "returned"
+    jobs = await pool.fetch("SELECT status, twilio_call_sid FROM outbound_call_jobs ORDER BY position")
+    assert [tuple(j) for j in jobs] == [("queued", None), ("calling", "CA2")]
+    await assert_counters_match(pool, run.run_id)
+
+
+async def test_a_list_bind_beside_the_callback_of_the_same_call(pool: Any) -> None:
+    run, _, [one, two] = await dial(pool, phones=["+12125550101", "+12125550101"])
+    async with pool.acquire() as first:
+        transaction = first.transaction()
+        await transaction.start()
+        await event(first, one["attempt_id"], "ringing", sid="CA2", source="list")
+        callback = asyncio.create_task(event(pool, two["attempt_id"], "ringing", sid="CA2", sequence=1))
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%take_carrier%'"
+        )
+        await eventually(lambda: pool.fetchval(waiting))
+        await transaction.commit()
+    row = await asyncio.wait_for(callback, 5)
+    assert (row["result"], row["call_sid"]) == ("taken", "CA2")
+    assert (
+        await pool.fetchval("SELECT state FROM outbound_call_attempts WHERE id = $1", one["attempt_id"])
+        == "unknown"
+    )
+    await assert_counters_match(pool, run.run_id)
+
+
+async def test_a_last_callback_beside_an_intent_of_the_same_run_is_no_deadlock(pool: Any) -> None:
+    """The daemon thinks that something is queued, and waits for the business; the callback completes the run."""
+    run, worker, [intent] = await dial(pool)
+    async with pool.acquire() as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("SELECT FROM businesses WHERE id = $1 FOR UPDATE", run.business_id)
+        intending = asyncio.create_task(worker.intend(run.run_id, [5]))
+        await eventually(lambda: waits_for_a_lock(pool, "%write_intents%"))
+        callback = asyncio.create_task(event(pool, intent["attempt_id"], "completed", sid="CA1", sequence=3))
+        await eventually(lambda: waits_for_a_lock(pool, "%take_carrier_event%"))
+        await transaction.commit()
+    assert (await asyncio.wait_for(intending, 5))[0]["verdict"] == "no_job"
+    assert (await asyncio.wait_for(callback, 5))["ended_now"]
+    assert await pool.fetchval("SELECT status FROM outbound_call_runs") == "completed"
+
+
+async def waits_for_a_lock(pool: Any, like: str) -> bool:
+    waiting = """SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1"""
+    return bool(await pool.fetchval(waiting, like))

@@ -86,7 +86,7 @@ async def test_hand_over_gives_the_lease_back_and_the_next_claim_resumes(pool: A
     run = await add_run(pool, await add_business(pool), 1)
     one, two = await Worker.join(pool), await Worker.join(pool)
     await one.claim()
-    rows = await pool.fetch(sql.query("hand_over_runs"), one.id, [run.run_id])
+    rows = await pool.fetch(sql.query("hand_over_runs"), one.id)
     assert [r["run_id"] for r in rows] == [run.run_id]
     row = await pool.fetchrow("SELECT * FROM outbound_call_runs WHERE id = $1", run.run_id)
     assert (row["status"], row["locked_by_worker"], row["last_heartbeat_at"], row["lock_ts"]) == (
@@ -97,7 +97,7 @@ async def test_hand_over_gives_the_lease_back_and_the_next_claim_resumes(pool: A
     )
     [claimed] = await two.claim()
     assert (claimed["resumed"], claimed["lease_epoch"]) == (True, 3)
-    assert await pool.fetch(sql.query("hand_over_runs"), one.id, [run.run_id]) == []
+    assert await pool.fetch(sql.query("hand_over_runs"), one.id) == []
 
 
 async def test_the_intents_of_a_former_holder_become_unknown(pool: Any) -> None:
@@ -167,3 +167,18 @@ async def test_swept_jobs_go_where_the_stop_said_and_a_second_sweep_does_nothing
     assert (row["queued"], row["cancelled"], row["not_dialed"]) == (0, 5, 5)
     assert len(await pool.fetch(sql.query("mark_swept"), run.run_id)) == 1
     assert await pool.fetch(sql.query("runs_to_sweep"), 10) == []
+
+
+async def test_runs_that_only_wait_for_their_calls_do_not_hide_others_from_the_sweeper(pool: Any) -> None:
+    business = await add_business(pool, limit=10)
+    worker = await Worker.join(pool)
+    for slot in range(1, 4):
+        await add_run(pool, business, 1)
+        [row] = await worker.claim()
+        await worker.intend(row["run_id"], [slot])
+        await pool.execute("UPDATE outbound_call_runs SET status = 'stopped' WHERE id = $1", row["run_id"])
+        worker.epochs.clear()
+    waiting = await add_run(pool, business, 2)
+    await pool.execute("UPDATE outbound_call_runs SET status = 'stopped' WHERE id = $1", waiting.run_id)
+    rows = await pool.fetch(sql.query("runs_to_sweep"), 3)
+    assert [r["run_id"] for r in rows] == [waiting.run_id]

@@ -74,7 +74,7 @@ class Worker:
         return worker
 
     async def claim(self, takeover: float = 6.0, resume: float = 300.0) -> list[Any]:
-        rows = await self.db.fetch(sql.query("claim_runs"), self.id, takeover, resume, len(self.epochs))
+        rows = await self.db.fetch(sql.query("claim_runs"), self.id, takeover, resume, len(self.epochs), None)
         self.epochs.update({r["run_id"]: r["lease_epoch"] for r in rows})
         return list(rows)
 
@@ -87,7 +87,9 @@ class Worker:
         return list(rows)
 
     async def beat(self) -> dict[int, str]:
-        rows = await self.db.fetch(sql.query("beat"), self.id, list(self.epochs), list(self.epochs.values()))
+        rows = await self.db.fetch(
+            sql.query("beat"), self.id, list(self.epochs), list(self.epochs.values()), False
+        )
         return {r["run_id"]: r["verdict"] for r in rows}
 
 

@@ -9,6 +9,7 @@
 --   confirm  [attempt...]          their intents are committed: theirs until released
 --   renew    [attempt...]          named, waiting to be committed: do not let them expire
 --   taken    [[slot, attempt]...]  Postgres knows a live call in this slot: hold it for the unknown owner
+--   dropped  [attempt...]          asked for earlier, not wanted any more: free what was handed to them meanwhile
 --   want     [[run, [attempt...]]...]  runs that want slots, one new attempt id for each
 --   leave    [run...]              runs that want none any more
 -- Returns JSON {generation: bool, granted: [[run, attempt, slot]...], freed, active, waiting}.
@@ -47,6 +48,13 @@ for _, pair in ipairs(ask.taken) do
     local slot = pair[1]
     if not held[slot] or held[slot].attempt == pair[2] then
         put(held, slot, 'taken', 0)
+    end
+end
+
+for _, attempt in ipairs(ask.dropped) do
+    local slot = slot_of[attempt]
+    if slot and held[slot].expires > 0 then
+        drop(held, slot)
     end
 end
 
