@@ -11,7 +11,7 @@ from aiohttp import web
 from control.app import build
 from control.context import CONTEXT
 from control.signature import Verifier
-from dialer import telemetry
+from dialer import crashpoints, telemetry
 from dialer.config import Settings, load
 from dialer.errors import CheckYourSettings
 from dialer.telemetry import logger
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return BAD_USAGE
     telemetry.set_up(settings.log_level, settings.log_format)
+    crashpoints.arm(settings.dialer_crash_points)
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(serve(settings))

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 
-from dialer import config, telemetry
+from dialer import config, crashpoints, telemetry
 from dialer.daemon import Daemon
 from dialer.errors import CheckYourSettings, LetAPersonLook
 
@@ -21,6 +21,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     telemetry.set_up(settings.log_level, settings.log_format)
+    crashpoints.arm(settings.dialer_crash_points)
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings))

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     migration_lock_wait_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     migration_statement_timeout: Annotated[str, Field(pattern=r"^[0-9]+ *(ms|s|min|h)?$")] = "120s"
 
+    # For tests that crash everywhere; see dialer/crashpoints.py.
+    dialer_crash_points: str = ""
+
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], NoDecode] = "INFO"
     log_format: Literal["json", "console"] | None = None
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from dialer.config import Settings, secret
+from dialer.crashpoints import passed
 from dialer.edges import schema, wakeup
 from dialer.edges.carrier import Carrier
 from dialer.edges.clock import boot_seconds
@@ -33,6 +34,7 @@ from dialer.telemetry import logger
 
 SCAN_EVERY_SECONDS = 1.0
 COMPARE_EVERY_SECONDS = 2.0
+COMPARE_OTHERS_EVERY_SECONDS = 60.0
 SWEEP_EVERY_SECONDS = 2.0
 SCHEMA_POLL_SECONDS = 1.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
@@ -181,6 +183,9 @@ class Daemon:
         look_every = min(1.0, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)
         self._others = [
             Rhythm("compare", min(COMPARE_EVERY_SECONDS, lease / 3), self._compare),
+            Rhythm(
+                "compare others", min(COMPARE_OTHERS_EVERY_SECONDS, 2 * lease), self._reconciler.compare_others
+            ),
             Rhythm("ask silent", look_every, inquirer.ask_silent),
             Rhythm("search unknown", look_every, inquirer.search_unknown),
             Rhythm("sweep", SWEEP_EVERY_SECONDS, sweeper.sweep),
@@ -240,6 +245,7 @@ class Daemon:
     async def _drain(self) -> None:
         """Nothing new; leases go back at once; requests on the wire are awaited; live calls go on without us."""
         log.info("DRAIN", runs=len(self._roster.runs))
+        passed("drain.begun")
         self._roster.stop()
         leaving = asyncio.ensure_future(self._leave())
         insisted = asyncio.ensure_future(self._insisted.wait())
@@ -266,6 +272,7 @@ class Daemon:
         for run_id, business_id in await self._store.hand_over(self.worker):
             log.info("RUN_HANDED_OVER", run_id=run_id, business_id=business_id)
             await self._publish(Hint("run", business_id, run_id))
+        passed("drain.handed_over")
         await self._store.end_daemon(self.worker)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from dialer.crashpoints import passed
 from dialer.edges.carrier import Carrier
 from dialer.edges.slots import Slots
 from dialer.edges.store import Store
@@ -175,6 +176,7 @@ class Roster:
 
     def _released(self, desk: Desk, run_id: int | None, attempt_id: UUID, slot: int) -> None:
         """An attempt has ended, here or elsewhere."""
+        passed("released.heard")
         desk.released(slot, attempt_id)
         held = self.runs.get(run_id or 0)
         if held is not None:

@@ -11,6 +11,8 @@ import aiohttp
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
+from dialer.crashpoints import passed
+
 CONNECT_TIMEOUT_SECONDS = 3.0
 # Shorter than any server's or proxy's: a connection that dies under a request manufactures an unknown.
 KEEP_ALIVE_SECONDS = 15.0
@@ -60,6 +62,7 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             auth=aiohttp.BasicAuth(*auth) if auth else None,
             allow_redirects=False,
         ) as answer:
+            passed("create.unread")
             body = await answer.text(errors="replace")
             if not 200 <= answer.status < 300:
                 raise CarrierSaidNo(answer.status, body, answer.headers)

@@ -135,6 +135,15 @@ class Slots:
         )
         return Drift(answer["rebuilt"], answer["removed"], answer["added"], answer["active"], _grants(answer))
 
+    async def known_businesses(self) -> set[int]:
+        """Businesses of which Redis holds anything. It goes through all keys: not often. Raises RedisAway."""
+        stem = f"dialer:{{{self._namespace}:"
+        try:
+            keys = [key async for key in self._redis.scan_iter(match=f"{stem}*}}:held", count=1000)]
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RedisAway(type(error).__name__) from error
+        return {int(str(key).removeprefix(stem).partition("}")[0]) for key in keys}
+
     async def members(self, business_id: int) -> dict[int, UUID | None]:
         """Slot -> attempt as Redis has it now, reservations included; None where the owner is not known."""
         try:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from dialer.crashpoints import passed
 from dialer.edges.carrier import Carrier
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway, DatabaseRefused
@@ -162,6 +163,7 @@ class Caller:
 
     async def _dial_some(self) -> None:
         moments = await self._permits_unless_stopped(len(self._grants))
+        passed("permit.taken")
         self._grants.sort(key=lambda g: g.slot)
         grants, self._grants = self._grants[: len(moments)], self._grants[len(moments) :]
         may_dial = self._around.is_trusted(self.holding) and not self._stopping.is_set()
@@ -172,6 +174,7 @@ class Caller:
 
     async def _intend(self, grants: list[Grant], moments: list[float]) -> None:
         run = self.holding.terms
+        passed("intent.sent")
         try:
             answer = await self._store.write_intents(
                 run, self._around.worker, self.holding.cursor, grants, self._carrier.account_sid
@@ -188,6 +191,7 @@ class Caller:
             self._give_back(grants)
             self._desk.doubt()
             return
+        passed("intent.committed")
         log.debug("intents", run_id=run.run_id, written=len(answer.written), refused=len(answer.refused))
         if answer.business_limit is not None and answer.queued_left is not None:
             self.holding.limit = answer.business_limit
@@ -256,6 +260,7 @@ class Caller:
         wait = moment - self._clock()
         if wait > 0:
             await wait_or(self._stopping, wait)
+        passed("create.due")
         if self._stopping.is_set() or not self._around.is_trusted(self.holding):
             self._gate.not_sent()
             return NotProcessed("not sent: the lease is not trusted any more, or the daemon drains")
@@ -265,6 +270,7 @@ class Caller:
             # A fault of ours after the request may have left: whatever it was, there may be a call.
             fault("create", error)
             outcome = Unknown(f"fault: {type(error).__name__}")
+        passed("create.answered")
         self._hear(outcome)
         return outcome
 

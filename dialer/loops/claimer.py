@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from dialer.crashpoints import passed
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway
 from dialer.rules.model import LiveAttempt, Terms
@@ -41,12 +42,15 @@ class Claimer:
     async def look(self) -> None:
         """Claim once. Raises DatabaseAway; a claim that was committed then is taken over like a dead one's."""
         sent_at = self._clock()
+        passed("claim.sent")
         terms = await self._store.claim_runs(
             self._worker, self._takeover, self._resume, self._held(), self._refused()
         )
         if not terms:
             return
+        passed("claim.committed")
         live = await self._adopt(terms)
+        passed("claim.adopted")
         for run in terms:
             log.info(
                 "RUN_RESUMED" if run.resumed else "RUN_CLAIMED",

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
+from dialer.crashpoints import passed
 from dialer.edges.slots import Slots, Turn
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway, RedisAway
@@ -176,7 +177,9 @@ class Desk:
         turn = self._write_down()
         if not (self._has_news(turn) or turn.want or turn.leave or turn.renew):
             return
+        passed("slots.asked")
         answer = await self._slots.turn(turn)
+        passed("slots.named")
         if not answer.generation:
             # Redis lost this business's slots. Nothing was done; what was to be told is told by the rebuild.
             await self._compare_now()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from dialer.crashpoints import passed
 from dialer.edges.carrier import Carrier, CarrierAway
 from dialer.edges.store import SilentAttempt, Store, UnknownAttempt
 from dialer.rules import lookup
@@ -52,6 +53,8 @@ class Inquirer:
         """Look up calls without news. Raises DatabaseAway."""
         longest = max(LONGEST_DISTANCE_SECONDS, self._silent)
         attempts = await self._store.take_silent_attempts(self._silent, AT_ONCE, self._lag, longest)
+        if attempts:
+            passed("silent.taken")
         await self._each(self._ask(attempt) for attempt in attempts)
 
     async def _ask(self, attempt: SilentAttempt) -> None:
@@ -64,6 +67,7 @@ class Inquirer:
         except CarrierAway as error:
             log.warning("LOOK_UP_FAILED", call_sid=attempt.call_sid, error=str(error))
         if found is not None:
+            passed("silent.answered")
             log.info("CALL_LOOKED_UP", call_sid=attempt.call_sid, status=found.status)
             fact = await self._store.take_carrier_event(
                 attempt.attempt_id, found.call_sid, "fetch", found.status, found.duration_seconds
@@ -76,6 +80,8 @@ class Inquirer:
         """Search the list for attempts whose create has no known outcome. Raises DatabaseAway."""
         longest = max(LONGEST_DISTANCE_SECONDS / 10, self._unknown)
         attempts = await self._store.take_unknown_attempts(self._unknown, AT_ONCE, self._lag, longest)
+        if attempts:
+            passed("unknown.taken")
         await self._each(self._search(attempt) for attempt in attempts)
 
     async def _each(self, looks: Iterable[Awaitable[None]]) -> None:
@@ -93,6 +99,7 @@ class Inquirer:
             if attempt.overdue:
                 await self._give_up(attempt)
             return
+        passed("unknown.answered")
         owned = await self._store.owned_sids([c.call_sid for c in calls])
         free = {c.call_sid: c for c in calls if c.call_sid not in owned}
         verdict = lookup.of_list(
@@ -132,12 +139,14 @@ class Inquirer:
     async def _give_up(self, attempt: SilentAttempt | UnknownAttempt) -> None:
         if await self._store.end_unknown(attempt.attempt_id, attempt.last_news_at) is None:
             return  # there was news while we looked
+        passed("ended.written")
         log.warning("ATTEMPT_UNKNOWN", attempt_id=str(attempt.attempt_id), job_id=attempt.job_id)
         await self._freed(
             Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot)
         )
 
     async def _tell(self, attempt_id: UUID, fact: Fact) -> None:
+        passed("lookup.written")
         if fact.result == "late_call":
             log.error("LATE_CALL", attempt_id=str(attempt_id), business_id=fact.business_id)
         if not fact.ended_now:

@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 
+from dialer.crashpoints import passed
 from dialer.edges.heart import Heart
 from dialer.errors import DatabaseAway
 from dialer.telemetry import fault, logger
@@ -86,6 +87,7 @@ class Keeper:
         sent_at = self._clock()
         epochs = dict(self._epochs())
         try:
+            passed("beat.sent")
             beat = await self._heart.beat(epochs, self._redis_degraded())
         except DatabaseAway as error:
             if not away:
@@ -96,6 +98,7 @@ class Keeper:
             fault("beat", error)
             self._heart.drop()
             return True
+        passed("beat.committed")
         if away:
             log.info("BEAT_BACK")
         log.debug("beat", runs=len(epochs), seconds=round(self._clock() - sent_at, 4))

@@ -3,11 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from dialer.crashpoints import passed
 from dialer.edges.slots import Slots
 from dialer.edges.store import Store
 from dialer.errors import RedisAway
 from dialer.rules.holding import Holding
 from dialer.rules.model import Business
+from dialer.telemetry import logger
+
+log = logger()
 
 
 class ComparedDesk(Protocol):
@@ -48,6 +52,7 @@ class Reconciler:
         except RedisAway as error:
             away = error
         for business in await self._store.businesses(list(desks)):
+            passed("compare.read")
             desk = desks[business.business_id]
             if away is None:
                 try:
@@ -59,6 +64,19 @@ class Reconciler:
         await self._refill(desks)
         if away is not None:
             raise away
+
+    async def compare_others(self) -> None:
+        """Compare businesses that Redis still shows slots of and that have no desk here.
+
+        A run that ended while nobody held it, or whose holder died right after, has left its slots behind.
+        Raises DatabaseAway or RedisAway.
+        """
+        others = await self._slots.known_businesses() - set(self._desks())
+        read_ms = await self._slots.now_ms()
+        for business in await self._store.businesses(list(others)):
+            drift = await self._slots.reconcile(business, read_ms)
+            if drift.removed:
+                log.info("SLOTS_LEFT_BEHIND", business_id=business.business_id, removed=drift.removed)
 
     async def _refill(self, desks: Mapping[int, ComparedDesk]) -> None:
         """A run that looks empty may have got a job back from somebody else."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from dialer.crashpoints import passed
 from dialer.edges.carrier import Carrier, CarrierAway
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway
@@ -80,6 +81,7 @@ class Settler:
                 await self._insist(
                     lambda: self._store.doubt_attempt(intent.attempt_id, outcome.code, outcome.reason)
                 )
+                passed("doubted.written")
 
     async def _placed(self, intent: Intent, placed: Placed) -> None:
         self.holding.refusals_in_a_row = 0
@@ -95,6 +97,7 @@ class Settler:
         fact = await self._insist(
             lambda: self._store.take_carrier_event(intent.attempt_id, placed.call_sid, "answer", "queued")
         )
+        passed("placed.written")
         if fact.result == "late_call":
             log.error("LATE_CALL", attempt_id=str(intent.attempt_id), call_sid=placed.call_sid)
         if fact.hangup_requested or fact.result == "late_call":
@@ -108,6 +111,7 @@ class Settler:
 
     async def _back_to_queue(self, intent: Intent, code: int | None, reason: str) -> None:
         result = await self._insist(lambda: self._store.return_attempt(intent.attempt_id, 0.0, code, reason))
+        passed("returned.written")
         if result == "too_late":
             log.warning("LOCK_TOKEN_MISMATCH", attempt_id=str(intent.attempt_id), write="return_attempt")
             return
@@ -122,6 +126,7 @@ class Settler:
                 intent.attempt_id, refused.disposition, refused.code, refused.reason
             )
         )
+        passed("refused.written")
         if not written:
             log.warning("LOCK_TOKEN_MISMATCH", attempt_id=str(intent.attempt_id), write="refuse_attempt")
             return

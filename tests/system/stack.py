@@ -102,10 +102,23 @@ class Stack:
 
     async def start_control(self, **environment: str) -> Process:
         """Control on a free port; the daemons that are started from now on name it in callbacks."""
-        self.control = self.spawn("control", CONTROL_PORT="0", **environment)
+        self.control = self.spawn("control", CONTROL_PORT="0", PUBLIC_BASE_URL="", **environment)
         self.url = (await self.control.started())["url"]
         self.environment["PUBLIC_BASE_URL"] = self.url
+        await self.is_ready()
         return self.control
+
+    async def is_ready(self) -> None:
+        """Wait until control has found its schema."""
+
+        async def ready() -> bool:
+            try:
+                async with self.http.get(self.url + "/readyz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(ready, timeout=10)
 
     async def daemon(self, **environment: str) -> Process:
         """Another daemon, up and looking for runs."""

@@ -9,20 +9,10 @@ import pytest
 from simulator import INSTANT
 from tests.support.waiting import eventually
 from tests.system.conftest import MakeStack
+from tests.system.quiet import slots_are_free
 from tests.system.stack import Stack, numbers
 
 LOOK_SOON = {"CALL_SILENT_AFTER_SECONDS": "0.6", "UNKNOWN_AFTER_SECONDS": "0.6"}
-
-
-async def slots_are_free(system: Stack, redis: Any) -> None:
-    """In quiet, Redis holds no slot (I12)."""
-
-    async def none_held() -> bool:
-        keys = await redis.keys("dialer:*:held")
-        fields = [await redis.hkeys(key) for key in keys]
-        return bool(keys) and all(names == [b"generation"] for names in fields)
-
-    await eventually(none_held, timeout=10)
 
 
 @pytest.mark.parametrize(
