@@ -6,9 +6,9 @@ Stopping is the reverse of importance: what starts calls stops first, what keeps
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from dialer.config import Settings, secret
@@ -28,7 +28,7 @@ from dialer.loops.keeper import Keeper
 from dialer.loops.pacer import Pacer
 from dialer.loops.reconciler import Reconciler
 from dialer.loops.sweeper import Sweeper
-from dialer.rhythm import Rhythm
+from dialer.rhythm import Rhythm, cancelled, insist
 from dialer.roster import Edges, Roster
 from dialer.telemetry import logger
 
@@ -40,7 +40,7 @@ SCHEMA_POLL_SECONDS = 1.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
 DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
-LEAVE_SECONDS = 8.5
+LEAVE_SECONDS = 8.8
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ class Daemon:
         pacer = Pacer(self._pace, lambda: store.live_daemons(lease), self._clock)
         self._roster = Roster(
             self.worker,
-            Edges(store, self._slots, self._carrier, pacer, self._publish),
+            Edges(store, self._slots, self._carrier, pacer, self._publish, lambda: self._claims.wake()),
             lease_seconds=lease,
             margin_seconds=margin,
             clock=self._clock,
@@ -206,10 +206,10 @@ class Daemon:
         try:
             done, _ = await asyncio.wait([stopped, claiming, *keeping], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel([stopped, claiming])
+            await cancelled([stopped, claiming])
             await self._drain()
             await self._keeper.stop()
-            await _cancel(keeping)
+            await cancelled(keeping)
             await self._roster.close()
         for task in done - {stopped}:
             # No loop ends by itself: whatever ended one is a fault, and a supervisor starts us anew.
@@ -254,10 +254,11 @@ class Daemon:
             # Postgres does not answer, or somebody insists: a connection that is waited for ends here.
             log.warning("LEFT_IN_HASTE", insisted=self._insisted.is_set())
             self._store.terminate()
-        await _cancel([leaving, insisted])
+        await cancelled([leaving, insisted])
         log.info("STOPPED", worker=str(self.worker))
 
     async def _leave(self) -> None:
+        begun_at = self._clock()
         # Slots that were only named, and the leases, first: others can go on while we wait for the wire.
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS):
@@ -265,7 +266,7 @@ class Daemon:
                 await self._hand_over()
         except (TimeoutError, TryAgainLater) as error:
             log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
-        await self._roster.drain(DRAIN_SECONDS - GIVE_BACK_SECONDS)
+        await self._roster.drain(max(begun_at + DRAIN_SECONDS - self._clock(), 0.0))
         await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
 
     async def _hand_over(self) -> None:
@@ -283,20 +284,4 @@ class Daemon:
             await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else None
         finally:
-            await _cancel([task, stopped])
-
-
-async def insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until Postgres answers."""
-    while True:
-        try:
-            return await ask()
-        except DatabaseAway as error:
-            log.warning("DATABASE_AWAY", error=str(error))
-            await asyncio.sleep(SCHEMA_POLL_SECONDS)
-
-
-async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled([task, stopped])

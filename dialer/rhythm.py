@@ -2,12 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
-from dialer.errors import TryAgainLater
+from dialer.errors import DatabaseAway, TryAgainLater
 from dialer.telemetry import fault, logger
 
+T = TypeVar("T")
+
 JITTER = 0.2
+ASK_AGAIN_SECONDS = 0.5
 
 
 class Rhythm:
@@ -56,3 +60,20 @@ async def wait_or(event: asyncio.Event, seconds: float | None) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until Postgres answers."""
+    while True:
+        try:
+            return await ask()
+        except DatabaseAway as error:
+            logger().warning("DATABASE_AWAY", error=str(error))
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+async def cancelled(tasks: Sequence["asyncio.Future[Any]"]) -> None:
+    """Cancel these tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

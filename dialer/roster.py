@@ -17,12 +17,11 @@ from dialer.loops.caller import Caller
 from dialer.loops.desk import Desk
 from dialer.loops.pacer import Pacer
 from dialer.loops.settler import Settler
+from dialer.rhythm import insist
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding, is_trusted
 from dialer.rules.model import Business, Grant, Intent, LiveAttempt, Terms
 from dialer.telemetry import fault, logger
-
-ASK_AGAIN_SECONDS = 0.5
 
 log = logger()
 
@@ -46,6 +45,7 @@ class Edges:
     carrier: Carrier
     pacer: Pacer
     publish: Callable[[Hint], Awaitable[object]]
+    room_for_runs: Callable[[], None]
 
 
 class Roster:
@@ -72,6 +72,8 @@ class Roster:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: list[Held] = []
+        # Runs let go with calls live: their ends are still told in the log.
+        self._gone: dict[int, Held] = {}
 
     # -- runs come and go -------------------------------------------------------------------------------
 
@@ -117,6 +119,9 @@ class Roster:
         if held is not None and held.holding is holding:
             del self.runs[holding.terms.run_id]
             self._leaving.append(held)
+            if holding.live:
+                self._gone[holding.terms.run_id] = held
+            self._edges.room_for_runs()
             self._start(self._say_farewell(held))
             held.caller.stop()
             desk = self.desks.get(holding.terms.business_id)
@@ -126,18 +131,11 @@ class Roster:
 
     async def _say_farewell(self, held: Held) -> None:
         run_id = held.holding.terms.run_id
-        status = await self._status(run_id)
+        status = (await insist(lambda: self._edges.store.run_states([run_id]))).get(run_id)
         event = "RUN_COMPLETED" if status == "completed" else "RUN_LEFT"
         log.info(event, run_id=run_id, business_id=held.holding.terms.business_id, status=status)
         await held.caller.drain(None)
         self._leaving.remove(held)
-
-    async def _status(self, run_id: int) -> str | None:
-        while True:
-            try:
-                return (await self._edges.store.run_states([run_id])).get(run_id)
-            except DatabaseAway:
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     # -- what is heard ----------------------------------------------------------------------------------
 
@@ -178,16 +176,19 @@ class Roster:
         """An attempt has ended, here or elsewhere."""
         passed("released.heard")
         desk.released(slot, attempt_id)
-        held = self.runs.get(run_id or 0)
+        held = self.runs.get(run_id or 0) or self._gone.get(run_id or 0)
         if held is not None:
             self._ended(held.holding, attempt_id)
 
     def _ended(self, holding: Holding, attempt_id: UUID) -> None:
-        held = self.runs.get(holding.terms.run_id)
+        run_id = holding.terms.run_id
+        held = self.runs.get(run_id) or self._gone.get(run_id)
         known = holding.ended(attempt_id)
         if held is not None and known is not None:
             held.line.ended(known[1])
-        if held is not None and not holding.live and holding.queued <= 0:
+        if not holding.live:
+            self._gone.pop(run_id, None)
+        if run_id in self.runs and not holding.live and holding.queued <= 0:
             self._start(self._look_whether_over(holding))
 
     async def _look_whether_over(self, holding: Holding) -> None:
@@ -266,6 +267,9 @@ class Roster:
             if desk.is_idle():
                 del self.desks[business_id]
                 self._desk_tasks.pop(business_id).cancel()
+                for run_id, held in list(self._gone.items()):
+                    if held.holding.terms.business_id == business_id:
+                        del self._gone[run_id]
 
     async def close(self) -> None:
         """End every task."""

@@ -47,7 +47,7 @@ def demo(ctx: click.Context, leads: Path | None, limit: int, verbose: bool, as_j
     given = read_leads(leads) if leads else sample_leads()
     token = settings.dialer_admin_token
     blueprint = Blueprint(
-        settings,
+        settings=settings,
         # Apart from the data of `dialer up`, whose runs must never meet a simulated carrier.
         data_dir=(settings.dialer_data_dir / "demo").absolute(),
         host="127.0.0.1",

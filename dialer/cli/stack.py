@@ -36,7 +36,7 @@ T = TypeVar("T")
 Environment = dict[str, str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """What is to be started."""
 

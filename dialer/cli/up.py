@@ -37,7 +37,13 @@ def up(simulator: bool, verbose: bool) -> None:
     data_dir = settings.dialer_data_dir.absolute()
     token, told = _token(settings, data_dir)
     blueprint = Blueprint(
-        settings, data_dir, settings.control_host, settings.control_port, token, simulator, verbose
+        settings=settings,
+        data_dir=data_dir,
+        host=settings.control_host,
+        port=settings.control_port,
+        token=token,
+        simulator=simulator,
+        verbose=verbose,
     )
     with interrupts() as asked, Stack(blueprint, asked) as stack:
         try:

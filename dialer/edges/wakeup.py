@@ -65,7 +65,7 @@ async def publish(connection: redis.Redis, namespace: str, hint: Hint) -> bool:
 
 
 class Listener:
-    """Hears hints, reconnects by itself, and says `heard_nothing_since` after each (re)subscription."""
+    """Hears hints, reconnects by itself, and has everybody look again after each (re)subscription."""
 
     def __init__(self, redis_url: str, namespace: str, look_again: Callable[[], Awaitable[None]]) -> None:
         self._url = redis_url

@@ -29,7 +29,8 @@ class Announcer:
         except DatabaseAway:
             return
         self._exhausted = len(jobs) < LOOK_AHEAD
-        room = min(self._holding.terms.concurrency, self._holding.limit) - len(self._holding.live)
+        own = self._holding.terms.concurrency - len(self._holding.live)
+        room = min(own, self._holding.limit - self._active())
         self._say(self._line.arrive(jobs, self._active(), room))
 
     def dialed(self, job_id: int) -> None:

@@ -72,7 +72,7 @@ class Inquirer:
             fact = await self._store.take_carrier_event(
                 attempt.attempt_id, found.call_sid, "fetch", found.status, found.duration_seconds
             )
-            await self._tell(attempt.attempt_id, fact)
+            await self._tell(attempt.attempt_id, found.call_sid, fact)
         elif attempt.overdue:
             await self._give_up(attempt)
 
@@ -116,7 +116,7 @@ class Inquirer:
                 fact = await self._store.take_carrier_event(
                     attempt.attempt_id, found.call_sid, "list", found.status, found.duration_seconds
                 )
-                await self._tell(attempt.attempt_id, fact)
+                await self._tell(attempt.attempt_id, found.call_sid, fact)
             case "doubt":
                 await self._store.note_candidate(attempt.attempt_id)
             case "end":
@@ -145,13 +145,14 @@ class Inquirer:
             Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot)
         )
 
-    async def _tell(self, attempt_id: UUID, fact: Fact) -> None:
+    async def _tell(self, attempt_id: UUID, call_sid: str, fact: Fact) -> None:
         passed("lookup.written")
         if fact.result == "late_call":
             log.error("LATE_CALL", attempt_id=str(attempt_id), business_id=fact.business_id)
+            await self._hang_up(call_sid)
         if not fact.ended_now:
-            if fact.hangup_requested and fact.call_sid is not None:
-                await self._hang_up(fact.call_sid)
+            if fact.hangup_requested:
+                await self._hang_up(call_sid)
             return
         assert fact.business_id is not None  # noqa: S101 - an attempt that ended has all of these
         assert fact.run_id is not None  # noqa: S101

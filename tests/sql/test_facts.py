@@ -285,3 +285,19 @@ async def waits_for_a_lock(pool: Any, like: str) -> bool:
     waiting = """SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1"""
     return bool(await pool.fetchval(waiting, like))
+
+
+async def test_look_ups_of_a_call_that_shows_nothing_new_are_further_and_further_apart(pool: Any) -> None:
+    _, _, [intent] = await dial(pool)
+    await event(pool, intent["attempt_id"], "in-progress", sid="CA1", sequence=2)
+    await pool.execute("UPDATE outbound_call_attempts SET last_news_at = now() - interval '1 hour'")
+    distance = "SELECT round(extract(epoch FROM next_look_at - now()))::int FROM outbound_call_attempts"
+    distances = []
+    for _ in range(3):
+        assert len(await pool.fetch(sql.query("take_silent_attempts"), 30.0, 10, 60.0, 300.0)) == 1
+        await event(pool, intent["attempt_id"], "in-progress", sid="CA1", source="fetch")
+        distances.append(await pool.fetchval(distance))
+        await pool.execute("UPDATE outbound_call_attempts SET next_look_at = now()")
+    assert distances == [30, 60, 120]
+    await event(pool, intent["attempt_id"], "completed", sid="CA1", source="fetch")
+    assert await pool.fetchval("SELECT state FROM outbound_call_attempts") == "ended"

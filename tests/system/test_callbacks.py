@@ -69,11 +69,9 @@ async def test_a_bad_signature_changes_nothing(system: Stack) -> None:
     system.sim.everybody("stuck")
     await system.daemon()
     run = await system.start(await system.business(limit=3), list(numbers(1)))
-    attempt = await eventually(
-        lambda: system.db.fetchval(
-            "SELECT id FROM outbound_call_attempts WHERE state = 'live' AND answered_at IS NOT NULL"
-        )
-    )
+    # Everything was said of it: the create's answer, and three callbacks.
+    heard = "SELECT attempt_id FROM outbound_call_events GROUP BY attempt_id HAVING count(*) = 4"
+    attempt = await eventually(lambda: system.db.fetchval(heard))
     before = await system.db.fetch("SELECT * FROM outbound_call_attempts")
     url = f"{system.url}/webhook/call_status?attempt={attempt}"
     form = {"CallSid": before[0]["call_sid"], "CallStatus": "completed", "SequenceNumber": "9"}

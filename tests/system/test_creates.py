@@ -161,7 +161,7 @@ async def test_a_carrier_that_cannot_be_reached_is_waited_for(make_stack: MakeSt
     async with make_stack() as system:
         daemon = await system.daemon(TWILIO_API_BASE_URL="http://127.0.0.1:9")
         run = await system.start(await system.business(limit=3), list(numbers(4)))
-        await eventually(lambda: daemon.events("CALL_NOT_PROCESSED"), timeout=10)
+        await eventually(lambda: daemon.events("CALL_NOT_PROCESSED"), timeout=30)
         shown = await system.run(run)
         assert (shown["status"], shown["failed"]) == ("running", 0)
         daemon.close()
