@@ -1,23 +1,30 @@
 """The composition root of control, and its routes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from aiohttp import web
 from pydantic import SecretStr
 
-from control import businesses, callbacks, health, jobs, keys, runs, start
+from control import businesses, callbacks, health, jobs, keys, retry, runs, start, stops
 from control.auth import Access, GuardedHandler, guarded
 from control.context import CONTEXT, Context
 from control.database import Database
+from control.hangups import Hangups
 from control.hints import Hints
 from control.incoming import named_requests, show_request_id
 from control.problems import Handler, errors_as_problems, unavailable
+from control.reaper import Reaper
 from control.schema import Schema
 from control.signature import Verifier
+from control.sweeper import Sweeper
 from dialer.config import Settings
 from dialer.edges import wakeup
 from dialer.errors import CheckYourSettings
+from dialer.rhythm import Rhythm
+
+SWEEP_EVERY_SECONDS = 2.0
+HANG_UP_EVERY_SECONDS = 1.0
 
 READ, WRITE, OPERATOR = Access.READ, Access.WRITE, Access.OPERATOR
 
@@ -43,6 +50,16 @@ ROUTES: tuple[tuple[str, str, GuardedHandler, Access], ...] = (
     ("GET", "/api/runs/{run_id}", runs.show, READ),
     ("GET", "/api/runs/{run_id}/jobs", jobs.page, READ),
     ("GET", "/api/jobs/{job_id}", jobs.show, READ),
+    ("POST", "/api/outbound_calls/jobs/{run_id}/cancel", stops.cancel, WRITE),
+    ("POST", "/api/runs/{run_id}/cancel", stops.cancel, WRITE),
+    ("POST", "/api/outbound_calls/jobs/{run_id}/force-cancel", stops.force_cancel, WRITE),
+    ("POST", "/api/runs/{run_id}/force-cancel", stops.force_cancel, WRITE),
+    ("POST", "/api/outbound/stop-queue", stops.stop_queue, WRITE),
+    ("POST", "/api/runs/{run_id}/stop", stops.stop, WRITE),
+    ("POST", "/api/runs/{run_id}/pause", stops.pause, WRITE),
+    ("POST", "/api/runs/{run_id}/resume", stops.resume, WRITE),
+    ("POST", "/api/runs/{run_id}/retry", retry.retry_run, WRITE),
+    ("POST", "/api/outbound/cleanup-stuck-jobs", stops.cleanup, WRITE),
     ("POST", "/api/businesses", businesses.create, OPERATOR),
     ("GET", "/api/businesses", businesses.page, OPERATOR),
     ("GET", "/api/businesses/{business_id}", businesses.show, OPERATOR),
@@ -79,13 +96,22 @@ async def only_with_schema(request: web.Request, handler: Handler) -> web.Stream
 def _context(settings: Settings) -> Context:
     database = Database(_secret(settings.database_url))
     redis = wakeup.client(_secret(settings.redis_url))
+    hints = Hints(redis, database)
     return Context(
         settings,
         database,
         redis,
-        Hints(redis, database),
+        hints,
         Schema(settings, database),
         Verifier(_secret(settings.twilio_auth_token), settings.callback_base_url),
+        Hangups(settings, database, hints),
+        Reaper(
+            database,
+            hints,
+            stale_seconds=settings.stale_after_seconds,
+            resume_seconds=settings.resume_within_seconds,
+        ),
+        Rhythm("sweep", SWEEP_EVERY_SECONDS, Sweeper(database).sweep),
     )
 
 
@@ -101,13 +127,37 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     await context.database.open()
     schema = context.schema.start()
     hints = asyncio.create_task(context.hints.run(), name="hints")
+    loops = [asyncio.create_task(_after(schema, loop), name="loop") for loop in _loops(context)]
     try:
         yield
     finally:
+        await _ended(loops)
+        await context.hangups.close()
         await context.hints.flush()
         await context.chores.close()
-        for task in (schema, hints):
-            task.cancel()
-        await asyncio.gather(schema, hints, return_exceptions=True)
+        await _ended([schema, hints])
         await context.redis.aclose()
         await context.database.close()
+
+
+def _loops(context: Context) -> list[Callable[[], Awaitable[None]]]:
+    """What this process does by itself, again and again; several controls may."""
+    reaper, hangups = context.reaper, context.hangups
+    return [
+        Rhythm("reap", reaper.look_every_seconds, reaper.look).run,
+        Rhythm("hang up", HANG_UP_EVERY_SECONDS, hangups.look).run,
+        context.sweeps.run,
+    ]
+
+
+async def _after(schema: asyncio.Task[None], loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop once the schema is there. Without one the process ends: see `serve` in __main__."""
+    await asyncio.wait([schema])
+    if not schema.cancelled() and schema.exception() is None:
+        await loop()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,20 +1,23 @@
 """The carrier's callbacks: verify, one statement, commit, tell the daemons, 204."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from aiohttp import web
 
 from control.carrier_form import CarrierEvent, read_event
 from control.context import CONTEXT, Context
 from control.database import Database, Row
+from control.hangups import LiveCall
 from control.problems import not_found
+from dialer.crashpoints import passed
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
 from dialer.telemetry import logger
 
 # What took longer is away, and the carrier waits five seconds at most.
 RETRY_WITHIN_SECONDS = 1.0
+STILL_LIVE = frozenset({"queued", "initiated", "ringing", "in-progress"})
 HANG_UP = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>'
 
 
@@ -28,6 +31,7 @@ class Taken:
     job_id: int | None
     slot: int | None
     state: str | None
+    hangup_requested: bool
 
 
 async def call_status(request: web.Request) -> web.Response:
@@ -52,6 +56,7 @@ async def outbound_call(request: web.Request) -> web.Response:
 async def take_in(context: Context, event: CarrierEvent) -> Taken:
     """Store an event and tell who must know. Raises TryAgainLater when it could not be stored."""
     asked_at = time.monotonic()
+    passed("callback.verified")
     try:
         taken = await _store(context.database, event)
     except TryAgainLater:
@@ -59,10 +64,17 @@ async def take_in(context: Context, event: CarrierEvent) -> Taken:
             raise
         # Once more, at once: a deadlock is gone by now, a broken connection replaced, and a repeat is harmless.
         taken = await _store(context.database, event)
+    passed("callback.committed")
     _alert(taken, event)
     # For a repeat too: the process that ended the attempt may have died before it said so.
     if taken.state == "ended" and taken.business_id is not None and taken.result in ("taken", "repeat"):
         context.hints.say(_released(taken, taken.business_id, event))
+    elif taken.result == "late_call" and event.status in STILL_LIVE:
+        # A call that nobody counts any more, in nobody's slot: it must not go on.
+        context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
+    elif taken.hangup_requested and taken.result in ("taken", "repeat"):
+        context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
+    passed("callback.answered")
     return taken
 
 
@@ -72,7 +84,7 @@ async def _store(database: Database, event: CarrierEvent) -> Taken:
         *(event.attempt_id, event.call_sid, "callback", event.sequence, event.status, event.at),
         *(event.duration_seconds, event.answered_by, event.error_code, event.error_message),
     )
-    return Taken(row["result"], row["business_id"], row["run_id"], row["job_id"], row["slot"], row["state"])
+    return Taken(**{field.name: row[field.name] for field in fields(Taken)})
 
 
 def _alert(taken: Taken, event: CarrierEvent) -> None:

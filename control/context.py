@@ -8,10 +8,13 @@ from aiohttp import web
 
 from control.chores import Chores
 from control.database import Database
+from control.hangups import Hangups
 from control.hints import Hints
+from control.reaper import Reaper
 from control.schema import Schema
 from control.signature import Verifier
 from dialer.config import Settings
+from dialer.rhythm import Rhythm
 
 # Each start holds a connection while it imports; the others stay free for callbacks.
 IMPORTS_AT_ONCE = 4
@@ -25,6 +28,9 @@ class Context:
     hints: Hints
     schema: Schema
     verifier: Verifier
+    hangups: Hangups
+    reaper: Reaper
+    sweeps: Rhythm
     chores: Chores = field(default_factory=Chores)
     imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTS_AT_ONCE))
 

@@ -54,7 +54,19 @@ async def read_payload(request: web.Request, model: type[Payload]) -> Payload:
     """A small JSON body as `model`. Raises AnswerWith 413, 415 or 422."""
     if not is_json(request):
         raise unsupported_type("application/json")
+    return payload_of(request, await read_body(request, MOST_FORM_BYTES), model)
+
+
+async def read_optional_payload(request: web.Request, model: type[Payload]) -> Payload:
+    """The same; without any body it is `model` with its defaults."""
     body = await read_body(request, MOST_FORM_BYTES)
+    return payload_of(request, body, model) if body.strip() else model()
+
+
+def payload_of(request: web.Request, body: bytes, model: type[Payload]) -> Payload:
+    """A body that was read already as `model`. Raises AnswerWith 415 or 422."""
+    if not is_json(request):
+        raise unsupported_type("application/json")
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):

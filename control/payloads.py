@@ -53,6 +53,10 @@ Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Region = Annotated[str, Field(max_length=2), AfterValidator(_region)]
 TimeZone = Annotated[Text, Field(min_length=1, max_length=64), AfterValidator(_time_zone)]
 Limit = Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Disposition = Literal[
+    "answered", "machine", "busy", "no_answer", "failed", "canceled", "invalid_number", "not_dialed", "unknown"
+]
 
 
 class Payload(BaseModel):
@@ -63,7 +67,7 @@ class Payload(BaseModel):
 class StartSettings(Payload):
     """A start, without its leads."""
 
-    business_id: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
+    business_id: Id | None = None
     name: Annotated[Text, Field(max_length=200)] | None = None
     from_number: Annotated[Text, Field(max_length=40)] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
@@ -111,3 +115,23 @@ class BusinessChange(_BusinessSettings):
 class NewKey(Payload):
     name: Name
     role: Literal["member", "read_only"] = "member"
+
+
+class Action(Payload):
+    """Something done to runs. `business_id`: the one that the operator acts for."""
+
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+    business_id: Id | None = None
+
+
+class ForceCancel(Action):
+    hangup: bool = False
+
+
+class StopQueue(Action):
+    # What is no id does not exist, in a body as in a path.
+    run_id: int | str
+
+
+class Retry(Action):
+    only: Annotated[list[Disposition], Field(min_length=1)] | None = None

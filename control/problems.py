@@ -68,6 +68,11 @@ def forbidden(code: str, detail: str) -> AnswerWith:
     return AnswerWith(Problem(403, code, detail))
 
 
+def conflict(code: str, detail: str) -> AnswerWith:
+    """What was asked for is not possible in this state."""
+    return AnswerWith(Problem(409, code, detail))
+
+
 def unauthorized(code: str, detail: str) -> AnswerWith:
     return AnswerWith(Problem(401, code, detail, headers={"WWW-Authenticate": "Bearer"}))
 

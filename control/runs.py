@@ -1,5 +1,6 @@
 """Reading runs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +26,27 @@ DISPOSITIONS = {
     "not_dialed": "not_dialed",
     "unknown": "unknown",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A run that a request names, and whose it is."""
+
+    run_id: int
+    business_id: int
+
+
+async def named(request: web.Request, caller: Caller, run_id: str, business_in_body: int | None = None) -> Named:
+    """The run, if it is the caller's. Raises AnswerWith 404, or 403 when it is another business's."""
+    number = identifier(run_id, "run")
+    acting_for = business_asked_for(request, caller, business_in_body)
+    owner = await request.app[CONTEXT].database.row("owner_of_run", number)
+    if owner is None:
+        raise not_found("run")
+    caller.must_own(owner["business_id"])
+    if acting_for not in (None, owner["business_id"]):
+        raise not_found("run of this business")
+    return Named(number, owner["business_id"])
 
 
 async def show(request: web.Request, caller: Caller) -> web.Response:

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from control import collector, imports, leads
+from control import collector, idempotency, imports, leads
 from control.answers import answer
 from control.auth import Caller, business_asked_for
 from control.context import CONTEXT, Context
 from control.database import Row
-from control.imports import NewRun, Request
+from control.idempotency import Request
+from control.imports import NewRun
 from control.incoming import LARGEST_ID, is_json, read_body, validated
 from control.leads import CallingList, Unreadable
 from control.payloads import StartSettings
@@ -25,7 +26,6 @@ from dialer.telemetry import logger
 
 # Smaller lists cost less than a trip to another thread.
 LARGE_BODY_BYTES = 16_384
-LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Submission:
 
 
 async def start_run(request: web.Request, caller: Caller) -> web.Response:
-    key = _idempotency_key(request)
+    key = idempotency.key_of(request)
     if not (is_json(request) or _is_csv(request)):
         raise unsupported_type("application/json or text/csv")
     body = await read_body(request, request.app[CONTEXT].settings.max_request_bytes)
@@ -58,8 +58,8 @@ async def _start(request: web.Request, caller: Caller, key: str | None, body: by
             faults.append(Fault("/business_id", "name the business"))
         raise invalid(*faults)
     wanted = Request(business_id, key, sent.digest)
-    if (replayed := await imports.recall(context.database, wanted)) is not None:
-        return _created(replayed, replayed=True)
+    if (replayed := await idempotency.recall(context.database, wanted)) is not None:
+        return created(replayed, replayed=True)
     business = await context.database.row("show_business", business_id)
     if business is None:
         raise not_found("business")
@@ -71,20 +71,22 @@ async def _start(request: web.Request, caller: Caller, key: str | None, body: by
     async with context.imports:
         outcome = await imports.write(context.database, wanted, run, calling_list)
     if not outcome.replayed:
-        _tell(context, business_id, outcome.answer, len(calling_list.rejected))
-    return _created(outcome.answer, replayed=outcome.replayed)
+        tell(context, business_id, outcome.answer, rejected=len(calling_list.rejected))
+    return created(outcome.answer, replayed=outcome.replayed)
 
 
-def _created(text: str, *, replayed: bool) -> web.Response:
+def created(text: str, *, replayed: bool) -> web.Response:
+    """The answer to a start, from its JSON."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
     return answer(json.loads(text), 201, **headers)
 
 
-def _tell(context: Context, business_id: int, text: str, rejected: int) -> None:
-    created = json.loads(text)
-    run_id, queued = created["run_id"], created["queued"]
+def tell(context: Context, business_id: int, text: str, **more: Any) -> None:
+    """After the commit: tell the daemons, the log and, of a large list, the planner."""
+    started = json.loads(text)
+    run_id, queued = started["run_id"], started["queued"]
     context.hints.say(Hint("run", business_id, run_id=run_id))
-    logger().info("RUN_STARTED", business_id=business_id, run_id=run_id, queued=queued, rejected=rejected)
+    logger().info("RUN_STARTED", business_id=business_id, run_id=run_id, queued=queued, **more)
     if queued > imports.LARGE_IMPORT:
         context.chores.start("analyze", imports.analyze(context.database))
 
@@ -167,10 +169,3 @@ def _from_number(sent: Submission, context: Context, business: Row, faults: list
     if number is None:
         faults.append(Fault("/from_number", "must be a phone number"))
     return number
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        raise invalid(Fault("", f"Idempotency-Key must be 1 to {LONGEST_KEY} printable characters"))
-    return key

@@ -66,15 +66,17 @@ CREATE TRIGGER count_jobs_inserted AFTER INSERT ON outbound_call_jobs
 CREATE TRIGGER count_jobs_updated AFTER UPDATE ON outbound_call_jobs
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION count_jobs();
 
+-- A run whose queued jobs are spoken for (sweep_to) waits only for its live calls, not for the sweep.
 CREATE FUNCTION end_run_when_done() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE outbound_call_runs
     SET status = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'completed' END
-    WHERE id = NEW.run_id AND status IN ('pending', 'running', 'paused');
+    WHERE id = NEW.run_id AND status IN ('pending', 'running', 'paused')
+      AND (NEW.queued = 0 OR sweep_to IS NOT NULL);
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER end_run_when_done AFTER UPDATE ON outbound_call_run_counters
     FOR EACH ROW
-    WHEN (NEW.queued = 0 AND NEW.in_progress = 0 AND OLD.queued + OLD.in_progress > 0)
+    WHEN (NEW.in_progress = 0 AND (OLD.in_progress > 0 OR (NEW.queued = 0 AND OLD.queued > 0)))
     EXECUTE FUNCTION end_run_when_done();

@@ -59,7 +59,10 @@ END $$;
 
 -- Give the SID to the attempt that a signed callback or the create's own answer names. An attempt that had
 -- it by a guess from the carrier's list goes back to unknown; one that the guess has ended keeps its end.
-CREATE FUNCTION bind_call(p_attempt uuid, p_call_sid text, p_source text) RETURNS void LANGUAGE plpgsql AS $$
+-- With news of the call's end the job is left to end_attempt: a row that is updated twice in one transaction has
+-- its foreign key looked up, and that lock on the run would come before the counters'.
+CREATE FUNCTION bind_call(p_attempt uuid, p_call_sid text, p_source text, p_ends boolean) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
     v_robbed_job bigint;
 BEGIN
@@ -78,7 +81,8 @@ BEGIN
     WHERE id = p_attempt;
     UPDATE outbound_call_jobs j SET status = 'calling', twilio_call_sid = p_call_sid
     FROM outbound_call_attempts a
-    WHERE a.id = p_attempt AND j.id = a.job_id AND j.dial_lock_token = a.id AND j.status IN ('dialing', 'calling');
+    WHERE NOT p_ends AND a.id = p_attempt AND j.id = a.job_id AND j.dial_lock_token = a.id
+      AND j.status IN ('dialing', 'calling');
 END $$;
 
 -- Take in what the carrier said of a call: the create's answer ('queued'), a callback, or a look-up.
@@ -103,6 +107,7 @@ DECLARE
     s        carrier_statuses;
     v_result text := 'taken';
     v_ended  boolean := false;
+    v_news   boolean;
     v_stored bigint;
 BEGIN
     -- The attempt and, should a guess have given it away, the present owner of the SID: in one order, always.
@@ -132,7 +137,8 @@ BEGIN
                       WHERE x.call_sid = p_call_sid AND (x.sid_source <> 'list' OR p_source IN ('list', 'fetch'))) THEN
             v_result := 'not_owner';
         ELSE
-            PERFORM bind_call(a.id, p_call_sid, CASE p_source WHEN 'fetch' THEN 'list' ELSE p_source END);
+            PERFORM bind_call(a.id, p_call_sid, CASE p_source WHEN 'fetch' THEN 'list' ELSE p_source END,
+                              s.state IS NOT DISTINCT FROM 'ended');
         END IF;
     ELSIF v_stored IS NULL THEN
         v_result := 'repeat';
@@ -147,13 +153,17 @@ BEGIN
                 p_error_code, p_error_message, p_duration);
             v_ended := true;
         ELSE
+            v_news := p_source <> 'fetch' OR coalesce(s.rank > a.carrier_rank, true);
             UPDATE outbound_call_attempts
             SET state = CASE WHEN s.rank > carrier_rank THEN s.state ELSE state END,
                 carrier_rank = greatest(carrier_rank, s.rank),
                 requested_at = coalesce(requested_at, now()),
                 answered_at = CASE WHEN s.status = 'in-progress' THEN coalesce(answered_at, now()) ELSE answered_at END,
                 answered_by = coalesce(p_answered_by, answered_by),
-                last_news_at = now(), looks = 0, next_look_at = NULL
+                -- A look-up that shows what we knew is no news: the next one is further away.
+                last_news_at = CASE WHEN v_news THEN now() ELSE last_news_at END,
+                looks = CASE WHEN v_news THEN 0 ELSE looks END,
+                next_look_at = CASE WHEN v_news THEN NULL ELSE next_look_at END
             WHERE id = a.id;
         END IF;
     END IF;

@@ -21,8 +21,8 @@ RETURNING a.id AS attempt_id, a.call_sid, a.account_sid, a.business_id, a.run_id
         secs => a.ring_timeout_seconds + a.call_time_limit_seconds + $3::float8) AS overdue;
 
 -- name: take_unknown_attempts
--- Attempts whose create has no known outcome. An intent that is this old belongs to nobody any more (a living
--- daemon's request times out before), so it becomes unknown here.
+-- Attempts whose create has no known outcome. An intent that is this old becomes unknown here; should its request
+-- still be on the wire, its answer is taken all the same.
 -- $1 unknown after, seconds  $2 how many  $3 list lag, seconds  $4 longest distance between looks, seconds
 -- covered: a look-up that succeeds now has covered all the time in which the call could have appeared.
 -- overdue: even a call that was placed must have ended by now.

@@ -34,6 +34,10 @@ SET request_hash = excluded.request_hash, answer = excluded.answer, created_at =
 WHERE k.created_at <= now() - interval '24 hours'
 RETURNING k.business_id;
 
+-- name: amend_answer
+-- Where the answer is known only at the end.  $1 business  $2 key  $3 answer (JSON)
+UPDATE idempotency_keys SET answer = $3::text::jsonb WHERE business_id = $1 AND key = $2;
+
 -- name: analyze_jobs
 -- After a large import the claim must not be planned by the figures from before.
 ANALYZE outbound_call_jobs;

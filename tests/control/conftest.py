@@ -11,8 +11,11 @@ from tests.control.house import House, settings_for
 
 
 @pytest.fixture
-def open_house(aiohttp_client: AiohttpClient, pool: Any) -> Callable[..., Awaitable[House]]:
-    """Start control with these settings. It may not be ready: see House.ready."""
+def open_house(pool: Any, aiohttp_client: AiohttpClient) -> Callable[..., Awaitable[House]]:
+    """Start control with these settings. It may not be ready: see House.ready.
+
+    It is closed before the database goes (`pool` is the older fixture).
+    """
 
     async def open_one(database: str, redis_url: str, **settings: str) -> House:
         return House(await aiohttp_client(build(settings_for(database, redis_url, **settings))), pool)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 from tests.system.conftest import MakeProxied
 from tests.system.proxied import CHATTY, SETTLE_SOON, OwnServers, Proxied, proxied
 from tests.system.quiet import slots_are_free
+from tests.system.spoiling import Spoil, freeze, refuse
 from tests.system.stack import Process, numbers
 
 LIMIT = 3
@@ -63,21 +63,9 @@ async def over_it(p: Proxied, daemon: Process) -> None:
     await eventually(none)
 
 
-async def refuse(redis: Proxy) -> None:
-    await redis.refuse()
-
-
-async def freeze(redis: Proxy) -> None:
-    redis.freeze()
-
-
-async def swallow_answers(redis: Proxy) -> None:
-    redis.swallow(answers_only=True)
-
-
-@pytest.mark.parametrize("spoil", [refuse, freeze, swallow_answers], ids=lambda s: str(s.__name__))
+@pytest.mark.parametrize("spoil", [refuse, freeze], ids=lambda s: str(s.__name__))
 async def test_without_redis_dialing_goes_on_and_it_shows(
-    make_proxied: MakeProxied, redis: Any, spoil: Callable[[Proxy], Awaitable[None]]
+    make_proxied: MakeProxied, redis: Any, spoil: Spoil
 ) -> None:
     async with make_proxied() as p:
         daemons = [await p.system.daemon(), await p.system.daemon()]
