@@ -40,7 +40,8 @@ SCHEMA_POLL_SECONDS = 1.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
 DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
-LEAVE_SECONDS = 8.8
+LEAVE_SECONDS = 8.6
+CANCEL_SECONDS = 0.3
 
 T = TypeVar("T")
 
@@ -206,11 +207,12 @@ class Daemon:
         try:
             done, _ = await asyncio.wait([stopped, claiming, *keeping], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancelled([stopped, claiming])
+            # Each wait has an end: a Postgres that does not answer must not keep us.
+            await cancelled([stopped, claiming], CANCEL_SECONDS)
             await self._drain()
-            await self._keeper.stop()
-            await cancelled(keeping)
-            await self._roster.close()
+            await asyncio.gather(
+                self._keeper.stop(), cancelled(keeping, CANCEL_SECONDS), self._roster.close(CANCEL_SECONDS)
+            )
         for task in done - {stopped}:
             # No loop ends by itself: whatever ended one is a fault, and a supervisor starts us anew.
             task.result()
@@ -254,7 +256,7 @@ class Daemon:
             # Postgres does not answer, or somebody insists: a connection that is waited for ends here.
             log.warning("LEFT_IN_HASTE", insisted=self._insisted.is_set())
             self._store.terminate()
-        await cancelled([leaving, insisted])
+        await cancelled([leaving, insisted], CANCEL_SECONDS)
         log.info("STOPPED", worker=str(self.worker))
 
     async def _leave(self) -> None:

@@ -72,8 +72,15 @@ async def insist(ask: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def cancelled(tasks: Sequence["asyncio.Future[Any]"]) -> None:
-    """Cancel these tasks and wait until they have ended."""
+async def cancelled(tasks: Sequence["asyncio.Future[Any]"], within: float | None = None) -> bool:
+    """Cancel these tasks and wait until they have ended, at most `within` seconds. Returns whether all have.
+
+    One that waits for a Postgres that does not answer takes its time: the client asks the server to cancel, too.
+    """
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    ended, left = await asyncio.wait(tasks, timeout=within) if tasks else (set(), set())
+    for task in ended:
+        if not task.cancelled():
+            task.exception()  # seen, or the loop would report it
+    return not left

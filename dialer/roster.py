@@ -17,7 +17,7 @@ from dialer.loops.caller import Caller
 from dialer.loops.desk import Desk
 from dialer.loops.pacer import Pacer
 from dialer.loops.settler import Settler
-from dialer.rhythm import insist
+from dialer.rhythm import cancelled, insist
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding, is_trusted
 from dialer.rules.model import Business, Grant, Intent, LiveAttempt, Terms
@@ -271,11 +271,9 @@ class Roster:
                     if held.holding.terms.business_id == business_id:
                         del self._gone[run_id]
 
-    async def close(self) -> None:
-        """End every task."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def close(self, within: float) -> None:
+        """End every task; wait for them at most so many seconds."""
+        await cancelled(list(self._tasks), within)
 
     # -- how --------------------------------------------------------------------------------------------
 

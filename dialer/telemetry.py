@@ -12,17 +12,19 @@ def set_up(level: str, log_format: str | None, stream: TextIO | None = None) -> 
     """Configure structlog for this process. `log_format` None: console on a terminal, else json."""
     out = stream or sys.stdout
     console = log_format == "console" or (log_format is None and out.isatty())
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else structlog.processors.JSONRenderer()
+    # Plain traces: the pretty ones print local variables, secrets among them.
+    renderers: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
             _event_first,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.PrintLoggerFactory(out),

@@ -3,6 +3,7 @@
 The SDK's own asynchronous client ignores its time-out, can post a create again on a 5xx, and loses headers.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -58,8 +59,7 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             params=[(k, str(v)) for k, v in (params or {}).items()],
             # doseq: StatusCallbackEvent is one key several times.
             data=urlencode(data, doseq=True) if data else None,
-            headers=headers,
-            auth=aiohttp.BasicAuth(*auth) if auth else None,
+            headers={**(headers or {}), **_authorization(auth)},
             allow_redirects=False,
         ) as answer:
             passed("create.unread")
@@ -71,6 +71,12 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
+
+
+def _authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+    if auth is None:
+        return {}
+    return {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}
 
 
 def is_before_sending(error: Exception) -> bool:

@@ -30,6 +30,8 @@ from sql.migrate import wait_until_current
 
 log = logger()
 
+CONNECT_WITHIN_SECONDS = 2.0
+
 AWAY = (
     OSError,
     asyncio.TimeoutError,
@@ -90,7 +92,7 @@ class Store:
         """Open the pool. Raises DatabaseAway."""
         try:
             pool = await asyncpg.create_pool(
-                dsn, min_size=1, max_size=size, timeout=5.0, command_timeout=command_timeout, reset=_keep
+                dsn, min_size=1, max_size=size, timeout=CONNECT_WITHIN_SECONDS, command_timeout=command_timeout, reset=_keep
             )
         except AWAY as error:
             raise DatabaseAway(type(error).__name__) from error
@@ -275,7 +277,10 @@ class Store:
 
     async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
         try:
-            rows: list[asyncpg.Record] = await self._pool.fetch(sql.query(name), *args)
+            # The time-out also bounds the return of a connection whose statement was cancelled: a dead server
+            # never confirms that.
+            async with self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS) as connection:
+                rows: list[asyncpg.Record] = await connection.fetch(sql.query(name), *args)
         except asyncpg.PostgresError as error:
             if isinstance(error, AWAY):
                 raise DatabaseAway(f"{name}: {type(error).__name__}") from error
@@ -284,6 +289,9 @@ class Store:
             log.warning("DATABASE_REFUSED", statement=name, error=type(error).__name__, message=error.args[:1])
             raise DatabaseRefused(f"{name}: {type(error).__name__}") from error
         except AWAY as error:
+            if isinstance(error, TimeoutError):
+                # After a fail-over all are dead and none says so: each would cost one such wait.
+                await self._pool.expire_connections()
             raise DatabaseAway(f"{name}: {type(error).__name__}") from error
         return rows
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from dialer.telemetry import logger
 
 PUBLISH_TIMEOUT_SECONDS = 0.5
-PING_EVERY_SECONDS = 5.0
+PING_EVERY_SECONDS = 2.0
 RECONNECT_AFTER_SECONDS = 0.25
 
 
@@ -79,7 +79,6 @@ class Listener:
                 self._url,
                 socket_timeout=None,
                 socket_connect_timeout=1.0,
-                health_check_interval=PING_EVERY_SECONDS,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
             )
@@ -96,9 +95,13 @@ class Listener:
                     await connection.aclose()
 
     async def _heard(self, pubsub: Any) -> AsyncIterator[Hint]:
+        asked = False
         while True:
-            # The time-out makes the client ping: a connection that is silently dead is found out.
             message = await pubsub.get_message(timeout=PING_EVERY_SECONDS)
+            if message is None and asked:
+                # Nothing breaks a connection whose other end is gone without a word.
+                raise ConnectionError("no answer to a ping")
+            asked = message is None
             if message is None:
                 await pubsub.ping()
             elif message["type"] == "subscribe":

@@ -13,7 +13,7 @@ from dialer.edges.heart import Heart
 from dialer.errors import DatabaseAway
 from dialer.telemetry import fault, logger
 
-STOP_WITHIN_SECONDS = 1.0
+STOP_WITHIN_SECONDS = 0.5
 
 log = logger()
 

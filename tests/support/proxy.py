@@ -9,6 +9,7 @@ A `Proxy` stands before the server of a URL (postgresql://, redis://, unix:// as
     delay(seconds)     everything takes so much longer, each way
     freeze()           nothing passes; what was held is delivered by pass_all, as after a network's pause
     swallow(...)       what is sent is lost (only the answers, if wanted); its connection breaks at pass_all
+    forget()           those that are open are dead and nobody says so, as after a fail-over; new ones pass
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Link:
     ends: list[asyncio.StreamWriter] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     lost_something: bool = False
+    is_forgotten: bool = False
 
     def abort(self) -> None:
         for end in self.ends:
@@ -112,6 +114,11 @@ class Proxy:
         """Lose what is sent; with `answers_only` the server still hears and acts. See `swallowed`."""
         self._lost = {Way.BACK} if answers_only else {Way.THERE, Way.BACK}
 
+    def forget(self) -> None:
+        """Pass nothing on of what is open now, never again, without breaking it."""
+        for link in self._links:
+            link.is_forgotten = True
+
     # -- open and close ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -159,6 +166,8 @@ class Proxy:
             if self._delay:
                 await asyncio.sleep(self._delay)
             await self._moves.wait()
+            if link.is_forgotten:
+                continue
             if way in self._lost or link.lost_something:
                 link.lost_something = True
                 self.swallowed.append(data)
@@ -166,7 +175,7 @@ class Proxy:
             sink.write(data)
             await sink.drain()
         await self._moves.wait()
-        if not link.lost_something:
+        if not link.lost_something and not link.is_forgotten:
             sink.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
