@@ -15,22 +15,15 @@ import asyncpg
 
 import sql
 from dialer.errors import DatabaseAway, DatabaseRefused
-from dialer.rules.model import (
-    Business,
-    Fact,
-    Grant,
-    Intent,
-    Intents,
-    LiveAttempt,
-    Refusal,
-    Terms,
-)
+from dialer.rules.model import Business, Fact, Grant, Intent, Intents, LiveAttempt, Refusal, Terms
 from dialer.telemetry import logger
 from sql.migrate import wait_until_current
 
 log = logger()
 
 CONNECT_WITHIN_SECONDS = 2.0
+CLOSE_WITHIN_SECONDS = 0.5
+POOL = {"min_size": 1, "max_size": 10, "timeout": CONNECT_WITHIN_SECONDS, "command_timeout": 5.0}
 
 AWAY = (
     OSError,
@@ -88,15 +81,12 @@ class Store:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, size: int = 10, command_timeout: float = 5.0) -> "Store":
+    async def connect(cls, dsn: str) -> "Store":
         """Open the pool. Raises DatabaseAway."""
         try:
-            pool = await asyncpg.create_pool(
-                dsn, min_size=1, max_size=size, timeout=CONNECT_WITHIN_SECONDS, command_timeout=command_timeout, reset=_keep
-            )
+            return cls(await asyncpg.create_pool(dsn, **POOL, reset=_keep))
         except AWAY as error:
             raise DatabaseAway(type(error).__name__) from error
-        return cls(pool)
 
     async def wait_for_schema(self, poll_seconds: float) -> None:
         """Wait until the schema is at least the one that these statements need."""
@@ -107,9 +97,9 @@ class Store:
         self._pool.terminate()
 
     async def close(self) -> None:
-        """Give the connections back; cut those that do not come back within two seconds."""
+        """Give the connections back; cut those that do not come back in time."""
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -277,8 +267,7 @@ class Store:
 
     async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
         try:
-            # The time-out also bounds the return of a connection whose statement was cancelled: a dead server
-            # never confirms that.
+            # It also bounds the return of a connection: a dead server never confirms that a statement is cancelled.
             async with self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS) as connection:
                 rows: list[asyncpg.Record] = await connection.fetch(sql.query(name), *args)
         except asyncpg.PostgresError as error:

@@ -18,7 +18,6 @@ from tests.support.runs import Run, Worker, add_business, add_run, assert_counte
 from tests.support.waiting import eventually
 
 # The carrier's client authenticates in a way that aiohttp 3.14 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed in.*:DeprecationWarning")
 
 OpenHouse = Callable[..., Awaitable[House]]
 
