@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check soak format clean
+
+MINUTES ?= 10
 
 demo: $(VENV)/.demo
 	@$(BIN)/dialer demo
@@ -16,6 +18,14 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+# All faults at once, from a seed that is printed; ends with the invariants and the carrier's ledger.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+# make soak [MINUTES=10] [SEED=7]
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
