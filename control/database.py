@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -87,38 +87,38 @@ class Database:
 
     async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
         """Run a named statement. Raises DatabaseAway or Collided."""
-        with _named_failures():
-            async with self.connection() as connection:
-                return await Statements(connection).rows(name, *arguments, timeout=timeout)
+        async with self._named_failures(), self.connection() as connection:
+            return await Statements(connection).rows(name, *arguments, timeout=timeout)
 
     async def row(self, name: str, *arguments: Any, timeout: float | None = None) -> Row | None:
         """Run a named statement and give its first row. Raises DatabaseAway or Collided."""
-        with _named_failures():
-            async with self.connection() as connection:
-                return await Statements(connection).row(name, *arguments, timeout=timeout)
+        async with self._named_failures(), self.connection() as connection:
+            return await Statements(connection).row(name, *arguments, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:
         """All or nothing. Raises DatabaseAway, after which nobody knows whether it was committed, or Collided."""
-        with _named_failures():
-            async with self.connection() as connection, connection.transaction():
-                yield Statements(connection)
+        async with self._named_failures(), self.connection() as connection, connection.transaction():
+            yield Statements(connection)
+
+    @asynccontextmanager
+    async def _named_failures(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            raise Collided(type(error).__name__) from error
+        except _AWAY as error:
+            if isinstance(error, TimeoutError):
+                # After a fail-over all are dead and none says so: each would cost one such wait.
+                with suppress(asyncpg.InterfaceError):  # closed meanwhile
+                    await self._pool.expire_connections()
+            raise DatabaseAway(type(error).__name__) from error
+        except asyncpg.InterfaceError as error:
+            # "The connection is closed" is one; an argument of the wrong type is one too, and a defect.
+            if isinstance(error, ValueError):
+                raise
+            raise DatabaseAway(type(error).__name__) from error
 
 
 async def _keep_as_it_is(connection: Any) -> None:
     """Nothing of ours changes a session, so there is nothing to reset, and a round trip to save."""
-
-
-@contextmanager
-def _named_failures() -> Iterator[None]:
-    try:
-        yield
-    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
-        raise Collided(type(error).__name__) from error
-    except _AWAY as error:
-        raise DatabaseAway(type(error).__name__) from error
-    except asyncpg.InterfaceError as error:
-        # "The connection is closed" is one; an argument of the wrong type is one too, and a defect.
-        if isinstance(error, ValueError):
-            raise
-        raise DatabaseAway(type(error).__name__) from error

@@ -6,6 +6,7 @@ same: repeat it where it is guarded by state (all facts are), look it up where i
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -280,7 +281,8 @@ class Store:
         except AWAY as error:
             if isinstance(error, TimeoutError):
                 # After a fail-over all are dead and none says so: each would cost one such wait.
-                await self._pool.expire_connections()
+                with suppress(asyncpg.InterfaceError):  # closed meanwhile
+                    await self._pool.expire_connections()
             raise DatabaseAway(f"{name}: {type(error).__name__}") from error
         return rows
 

@@ -132,6 +132,19 @@ async def test_what_is_swallowed_is_lost_for_good(through: Through, answers_only
     assert await client.hears() == b""
 
 
+async def test_what_is_forgotten_stays_dead_and_new_ones_pass(through: Through) -> None:
+    proxy, client, heard = through
+    proxy.forget()
+    client.say(b"lost")
+    await proxy.pass_all()
+    assert await client.hears(SOON) is None
+    assert heard == [b"hello"]
+    other = await Client.of(proxy)
+    other.say(b"new")
+    assert await other.hears() == b"new"
+    other.close()
+
+
 async def test_it_stands_before_postgres_and_redis(database: str, redis_url: str) -> None:
     async with proxy_before(database) as postgres, proxy_before(redis_url) as redis:
         connection = await asyncpg.connect(postgres.url)

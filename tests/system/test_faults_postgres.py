@@ -67,6 +67,20 @@ async def test_while_postgres_is_away_nobody_is_dialed_and_then_it_goes_on(
         assert take_overs(daemons) <= len(runs)
 
 
+async def test_connections_to_postgres_that_are_dead_without_a_word_are_found_out(
+    make_proxied: MakeProxied, redis: Any
+) -> None:
+    """As after a fail-over: whoever waits on one is told after five seconds, and then all are replaced."""
+    async with make_proxied(CHATTY, **SOON) as p:
+        await p.system.daemon()
+        run = await p.system.start(await p.system.business(limit=LIMIT), list(numbers(40)), **SHORT)
+        for _ in range(2):
+            await p.dials_on(within=10)
+            p.postgres.forget()
+        await p.dials_on(within=10)
+        await well_in_the_end(p, run, 40, redis)
+
+
 async def test_callbacks_are_asked_for_again_while_postgres_is_away(make_proxied: MakeProxied, redis: Any) -> None:
     """The carrier keeps an event for five tries; those that came too early are not lost."""
     async with make_proxied(CHATTY.changed({"callback_retry_pause_seconds": 0.8}), **SOON) as p:

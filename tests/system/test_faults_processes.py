@@ -9,10 +9,13 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from tests.support.waiting import eventually
 from tests.system.conftest import MakeProxied
 from tests.system.proxied import CHATTY, SETTLE_SOON, SHORT, Proxied
 from tests.system.quiet import slots_are_free
+from tests.system.spoiling import Spoil, freeze, swallow_answers
 from tests.system.stack import Process, numbers
 
 LIMIT = 3
@@ -114,20 +117,23 @@ async def test_a_daemon_that_wakes_up_after_its_lease_places_no_call(
         assert order == sorted(order, reverse=True)
 
 
-async def test_sigterm_with_postgres_frozen_is_obeyed_within_ten_seconds(
-    make_proxied: MakeProxied, redis: Any
+@pytest.mark.parametrize("spoil", [freeze, swallow_answers], ids=lambda s: str(s.__name__))
+async def test_sigterm_with_postgres_silent_is_obeyed_within_ten_seconds(
+    make_proxied: MakeProxied, redis: Any, spoil: Spoil
 ) -> None:
     async with make_proxied(SLOW_CALLS, **SETTLE_SOON) as p:
         first = await p.system.daemon()
         run = await p.system.start(await p.system.business(limit=LIMIT), list(numbers(15)), **SHORT)
         await p.dials_on()
-        p.postgres.freeze()
+        await spoil(p.postgres)
+        # Every loop waits for an answer by now.
+        await eventually(lambda: first.events("BEAT_FAILED"))
         first.send(signal.SIGTERM)
         assert await first.ends(timeout=10) == 0
         await p.postgres.pass_all()
         await p.system.daemon()
         await p.dials_on(within=8)
-        await well_in_the_end(p, [run], redis)
+        await well_in_the_end(p, [run], redis, unknown=LIMIT)
 
 
 async def test_a_hand_over_does_not_wait_for_another_runs_create(make_proxied: MakeProxied, redis: Any) -> None:

@@ -101,6 +101,20 @@ async def test_connections_to_redis_that_break_again_and_again_cost_little(
         await well_in_the_end(p, run, 40, redis)
 
 
+async def test_connections_to_redis_that_are_dead_without_a_word_are_found_out(
+    make_proxied: MakeProxied, redis: Any
+) -> None:
+    """Nothing breaks them; a daemon that hears nothing any more asks, and then subscribes anew."""
+    async with make_proxied() as p:
+        await p.system.daemon()
+        run = await p.system.start(await p.system.business(limit=LIMIT), list(numbers(90)))
+        await p.dials_on()
+        p.redis.forget()
+        # By comparisons alone two calls are made in a second, with hints twenty.
+        await p.dials_on(60, within=12)
+        await well_in_the_end(p, run, 90, redis)
+
+
 async def test_redis_that_loses_everything_again_and_again_is_rebuilt(
     make_proxied: MakeProxied, redis: Any
 ) -> None:
