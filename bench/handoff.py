@@ -2,6 +2,7 @@
 
 One business, real processes, real Postgres with durable commits, real Valkey, the simulator: from the moment
 the carrier sends the callback that ends a call to the moment the next create request reaches the carrier.
+Beside it, in turn, the floor (bench/floor.py): two bare programs that make the same commits, trips and requests.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
+import os
+import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
-from dialer.embedded import EmbeddedServers, start
-from simulator import INSTANT
-from sql.migrate import migrate
-from tests.support.servers import reachable_directory
-from tests.system.stack import Stack, numbers, stack
+from bench.floor import SCHEMA
+from bench.ground import Line, arguments, durable_servers, migrated_database, new_database, rank, show
+from dialer.embedded import EmbeddedServers
+from simulator import INSTANT, Simulator
+from simulator.settings import Settings as CarrierSettings
+from tests.support.waiting import eventually
+from tests.system.stack import numbers, stack
 
 
 @dataclass(frozen=True)
@@ -35,68 +41,87 @@ class Figures:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.handoff", description=__doc__)
+    parser = arguments("handoff", __doc__)
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--talk", type=float, default=0.2, help="seconds that a call lasts")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with reachable_directory() as directory, start(directory, fsync=True) as servers:
-        runs = [asyncio.run(measure(servers, n, options)) for n in range(options.runs)]
-    _show(runs, options)
+    ours, floor = [], []
+    with durable_servers() as servers:
+        for n in range(options.runs):
+            floor.append(asyncio.run(measure_floor(servers, n, options)))
+            ours.append(asyncio.run(measure(servers, n, options)))
+    title = f"{options.calls} calls of {options.talk * 1000:.0f} ms at limit {options.limit}, {options.runs} runs"
+    lines = [
+        Line(name, unit, [getattr(f, name) for f in ours], [getattr(f, name) for f in floor])
+        for name, unit in (("p50", "ms"), ("p95", "ms"), ("p99", "ms"), ("slot_time_used", ""))
+    ]
+    show(title, lines, as_json=options.json)
     return 0
+
+
+def carrier(options: argparse.Namespace) -> CarrierSettings:
+    return INSTANT.changed({"talk_seconds": options.talk, "digits_decide": False})
 
 
 async def measure(servers: EmbeddedServers, number: int, options: argparse.Namespace) -> Figures:
     """One run on a database of its own."""
-    database = await _database(servers.dsn, f"handoff_{number}")
+    database = await migrated_database(servers.dsn, f"handoff_{number}")
     with tempfile.TemporaryDirectory() as logs:
-        carrier = INSTANT.changed({"talk_seconds": options.talk, "digits_decide": False})
-        async with stack(database, servers.redis_url, Path(logs), carrier) as system:
+        async with stack(database, servers.redis_url, Path(logs), carrier(options)) as system:
             await system.daemon()
             run = await system.start(await system.business(limit=options.limit), list(numbers(options.calls)))
             await system.ended(run, timeout=120 + options.calls * options.talk)
             await system.check(run, limit=options.limit)
-            return _figures(system, options.limit)
+            return _figures(system.sim, options.limit)
 
 
-def _figures(system: Stack, limit: int) -> Figures:
-    ledger = system.sim.ledger
+async def measure_floor(servers: EmbeddedServers, number: int, options: argparse.Namespace) -> Figures:
+    """The same calls by the bare programs."""
+    database = await new_database(servers.dsn, f"floor_{number}")
+    connection = await asyncpg.connect(database)
+    await connection.execute(SCHEMA)
+    await connection.close()
+    settings = {"DATABASE_URL": database, "REDIS_URL": servers.redis_url}
+    async with Simulator(carrier(options)).serve() as sim:
+        with _bare("control", settings) as control:
+            settings |= {"CALLBACKS": json.loads(await _said(control))["url"], "CARRIER": sim.url}
+            settings |= {"ACCOUNT": sim.settings.account_sid, "TOKEN": sim.settings.auth_token}
+            settings |= {"CALLS": str(options.calls), "LIMIT": str(options.limit)}
+            with _bare("dialer", settings):
+                await eventually(lambda: _ended(sim) >= options.calls, timeout=120 + options.calls * options.talk)
+            return _figures(sim, options.limit)
+
+
+@contextmanager
+def _bare(role: str, settings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "bench.floor", role]
+    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return await asyncio.to_thread(process.stdout.readline)
+
+
+def _ended(sim: Simulator) -> int:
+    return sum(call.ended is not None for call in sim.ledger.calls.values())
+
+
+def _figures(sim: Simulator, limit: int) -> Figures:
+    ledger = sim.ledger
     creates = sorted(ledger.create_times())
     ends = sorted(d.sent for d in ledger.terminal_deliveries() if d.sent is not None)
     # The n-th end makes room for the create that is `limit` later.
     idle = sorted(1000 * (create - end) for end, create in zip(ends, creates[limit:], strict=False))
     busy = sum(min(c.ended or creates[-1], creates[-1]) - c.created for c in ledger.calls.values())
     used = busy / (limit * (creates[-1] - creates[0]))
-    return Figures(_rank(idle, 0.5), _rank(idle, 0.95), _rank(idle, 0.99), used)
-
-
-def _rank(ordered: list[float], share: float) -> float:
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
-async def _database(dsn: str, name: str) -> str:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
-    made = dsn.replace("/postgres?", f"/{name}?")
-    await migrate(made)
-    return made
-
-
-def _show(runs: list[Figures], options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps([asdict(run) for run in runs]))
-        return
-    print(f"{options.calls} calls of {options.talk * 1000:.0f} ms at limit {options.limit}, {options.runs} runs")
-    print(f"{'':18}{'median':>10}{'least':>10}{'most':>10}")
-    for name, unit in (("p50", "ms"), ("p95", "ms"), ("p99", "ms"), ("slot_time_used", "")):
-        values = [getattr(run, name) for run in runs]
-        row = "".join(f"{value:>10.3f}" for value in (statistics.median(values), min(values), max(values)))
-        print(f"{name:<15}{unit:>3}{row}")
+    return Figures(rank(idle, 0.5), rank(idle, 0.95), rank(idle, 0.99), used)
 
 
 if __name__ == "__main__":

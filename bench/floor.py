@@ -1,0 +1,120 @@
+"""The floor under the hand-off: the same durable commits, trips and requests, and nothing else.
+
+`python -m bench.floor control|dialer`, started by bench.handoff. Two bare processes, no library but the drivers,
+no guard, no state beyond a counter: what the machine allows to any program of this shape.
+
+    control   callback in -> one commit (an event, the end of the call) -> one message -> 204
+    dialer    message in -> one trip to Redis (give the slot back, take it again) -> one commit (the intent) -> create
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from typing import Any
+from urllib.parse import parse_qs, quote
+from uuid import UUID, uuid4
+
+import aiohttp
+import asyncpg
+import redis.asyncio
+import uvloop
+from aiohttp import web
+
+CHANNEL = "floor"
+SLOTS = "floor:slots"
+SCHEMA = """
+CREATE TABLE bare_calls (id uuid PRIMARY KEY, slot integer NOT NULL, phone text NOT NULL, status text NOT NULL);
+CREATE TABLE bare_events (id uuid NOT NULL, status text NOT NULL);
+"""
+WRITE_INTENT = "INSERT INTO bare_calls VALUES ($1, $2, $3, 'intent')"
+TAKE_EVENT = """
+WITH event AS (INSERT INTO bare_events VALUES ($1, $2))
+UPDATE bare_calls SET status = $2 WHERE id = $1 RETURNING slot
+"""
+SWAP = "redis.call('SREM', KEYS[1], ARGV[1]) redis.call('SADD', KEYS[1], ARGV[1]) return ARGV[1]"
+
+
+async def control() -> None:
+    """Takes callbacks until it is ended. Prints its address."""
+    pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8, reset=_keep)
+    connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+
+    async def take(request: web.Request) -> web.Response:
+        form = parse_qs((await request.read()).decode())
+        status = form["CallStatus"][0]
+        slot = await pool.fetchval(TAKE_EVENT, UUID(request.query["attempt"]), status)
+        if status == "completed":
+            await connection.publish(CHANNEL, str(slot))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/webhook/call_status", take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(json.dumps({"url": _address(runner)}), flush=True)
+    await asyncio.Event().wait()
+
+
+class Dialer:
+    """Makes so many calls, `limit` at a time, one for each slot that comes free."""
+
+    def __init__(self, pool: Any, connection: Any, http: aiohttp.ClientSession) -> None:
+        self._pool, self._redis, self._http = pool, connection, http
+        self._swap = connection.register_script(SWAP)
+        self._left = int(os.environ["CALLS"])
+        self._account, self._callbacks = os.environ["ACCOUNT"], os.environ["CALLBACKS"]
+        self._creates = f"{os.environ['CARRIER']}/2010-04-01/Accounts/{self._account}/Calls.json"
+        secret = base64.b64encode(f"{self._account}:{os.environ['TOKEN']}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/x-www-form-urlencoded"}
+
+    async def run(self, limit: int) -> None:
+        """Until all calls were made."""
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as heard, asyncio.TaskGroup() as group:
+            await heard.subscribe(CHANNEL)
+            for slot in range(1, limit + 1):
+                group.create_task(self._call(slot))
+            async for message in heard.listen():
+                if self._left <= 0:
+                    return
+                group.create_task(self._call(int(message["data"])))
+
+    async def _call(self, slot: int) -> None:
+        self._left -= 1
+        attempt, phone = uuid4(), f"+1212{2000000 + self._left}"
+        await self._swap(keys=[SLOTS], args=[slot])
+        await self._pool.execute(WRITE_INTENT, attempt, slot, phone)
+        callback = quote(f"{self._callbacks}/webhook/call_status?attempt={attempt}", safe="")
+        events = "".join(f"&StatusCallbackEvent={e}" for e in ("initiated", "ringing", "answered", "completed"))
+        body = f"To=%2B{phone[1:]}&From=%2B15005550006&Twiml=%3CResponse%2F%3E&StatusCallback={callback}{events}"
+        async with self._http.post(self._creates, data=body, headers=self._headers) as answer:
+            await answer.read()
+            answer.raise_for_status()
+
+
+async def dialer() -> None:
+    """Makes the calls, prints a word, and waits to be ended."""
+    pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=4, max_size=4, reset=_keep)
+    connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+    async with aiohttp.ClientSession() as http:
+        await Dialer(pool, connection, http).run(int(os.environ["LIMIT"]))
+        print("done", flush=True)
+        await asyncio.Event().wait()
+
+
+async def _keep(_connection: Any) -> None:
+    """No reset: it would cost a round trip."""
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
+
+
+if __name__ == "__main__":
+    uvloop.run({"control": control, "dialer": dialer}[sys.argv[1]]())

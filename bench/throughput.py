@@ -1,0 +1,102 @@
+"""Many businesses at once through real processes: calls a second, and how long freed slots were idle.
+
+A part of `tenants`, `saturation` and `daemons`, which differ in their figures only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.ground import migrated_database, rank
+from dialer.embedded import EmbeddedServers
+from simulator import INSTANT
+from simulator.ledger import Ledger
+from tests.support.waiting import eventually
+from tests.system.stack import Stack, stack
+
+CALLERS = "+1646555{:04d}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of the system. `talk`: seconds that a call lasts."""
+
+    businesses: int
+    calls: int
+    limit: int
+    talk: float
+    daemons: int = 1
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Of one run; idle times of slots in milliseconds."""
+
+    calls_per_second: float
+    idle_p50: float
+    idle_p99: float
+
+
+async def throughput(servers: EmbeddedServers, name: str, load: Load) -> Throughput:
+    """One run on a database of its own; every call is checked in the ledger."""
+    database = await migrated_database(servers.dsn, name)
+    carrier = INSTANT.changed({"talk_seconds": load.talk, "digits_decide": False})
+    with tempfile.TemporaryDirectory() as logs:
+        async with stack(database, servers.redis_url, Path(logs), carrier) as system:
+            businesses = [await system.business(load.limit) for _ in range(load.businesses)]
+            for number, business in enumerate(businesses):
+                await system.start(business, _phones(load.calls), from_number=CALLERS.format(number))
+            await asyncio.gather(*(_daemon(system) for _ in range(load.daemons)))
+            wanted = load.businesses * load.calls
+            await eventually(lambda: _ended(system.sim.ledger) >= wanted, timeout=60 + wanted / 20, interval=0.2)
+            await eventually(lambda: _all_over(system), timeout=60, interval=0.2)
+            await system.check()
+            return _figures(system.sim.ledger, load)
+
+
+async def _daemon(system: Stack) -> None:
+    system.spawn("dialer")
+
+
+def _phones(count: int) -> list[str]:
+    return [f"+1212{2_000_000 + n}" for n in range(count)]
+
+
+def _ended(ledger: Ledger) -> int:
+    return sum(call.ended is not None for call in ledger.calls.values())
+
+
+async def _all_over(system: Stack) -> bool:
+    open_runs = await system.db.fetchval("SELECT count(*) FROM outbound_call_runs WHERE ended_at IS NULL")
+    return bool(open_runs == 0)
+
+
+def _figures(ledger: Ledger, load: Load) -> Throughput:
+    calls = sorted(call.created for call in ledger.calls.values())
+    # The first wave only fills the slots, the last only empties them.
+    filled = load.businesses * load.limit
+    steady = calls[filled:] if len(calls) > 2 * filled else calls
+    idle = sorted(_idle(ledger, load.limit))
+    rate = (len(steady) - 1) / (steady[-1] - steady[0])
+    return Throughput(rate, rank(idle, 0.5) if idle else 0.0, rank(idle, 0.99) if idle else 0.0)
+
+
+def _idle(ledger: Ledger, limit: int) -> Sequence[float]:
+    """Milliseconds: of each business, the n-th end makes room for the create that is `limit` later."""
+    creates: dict[str, list[float]] = defaultdict(list)
+    ends: dict[str, list[float]] = defaultdict(list)
+    for call in ledger.calls.values():
+        creates[call.from_number].append(call.created)
+    for delivery in ledger.terminal_deliveries():
+        if delivery.sent is not None and (call_of := ledger.calls.get(delivery.sid)) is not None:
+            ends[call_of.from_number].append(delivery.sent)
+    return [
+        1000 * (create - end)
+        for caller, made in creates.items()
+        for end, create in zip(sorted(ends[caller]), sorted(made)[limit:], strict=False)
+    ]
