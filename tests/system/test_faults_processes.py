@@ -43,8 +43,8 @@ async def test_a_carrier_that_is_gone_for_a_while_is_waited_for(make_proxied: Ma
         await p.dials_on()
         await p.carrier.refuse()
         before = p.creates
-        await eventually(lambda: len(daemon.events("CALL_NOT_PROCESSED")) >= LIMIT + 1, timeout=10)
-        # Those that were on the way together, then a probe at a time: after a half, one, two seconds ...
+        # Those that were on the way together, one at least, then a probe at a time: after a half, one, two seconds ...
+        await eventually(lambda: len(daemon.events("CALL_NOT_PROCESSED")) >= LIMIT + 1, timeout=25)
         asked, began = len(daemon.events("CALL_NOT_PROCESSED")), time.monotonic()
         await eventually(lambda: time.monotonic() > began + 2)
         assert len(daemon.events("CALL_NOT_PROCESSED")) - asked <= 3
