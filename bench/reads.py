@@ -67,13 +67,18 @@ async def crowd(db: Any, jobs: int) -> tuple[int, int, int, int]:
     await add_jobs(db, business, queued, jobs)
     await add_jobs(db, business, finished, jobs, finished=True)
     await add_jobs(db, business, small, 1)
-    # The trigger counts only queued jobs that are inserted.
-    await db.execute("UPDATE outbound_call_run_counters SET completed = $2 WHERE run_id = $1", finished, jobs)
+    # Past the triggers: what has ended does not change, and of what is inserted only queued jobs are counted.
+    await db.execute("ALTER TABLE outbound_call_jobs DISABLE TRIGGER USER")
     await db.execute(
         """UPDATE outbound_call_jobs SET status = 'failed', disposition = 'busy'
            WHERE run_id = $1 AND position % $2::integer = 1""",
         *(finished, jobs // RARE),
         timeout=60,
+    )
+    await db.execute("ALTER TABLE outbound_call_jobs ENABLE TRIGGER USER")
+    await db.execute(
+        "UPDATE outbound_call_run_counters SET completed = $2, failed = $3 WHERE run_id = $1",
+        *(finished, jobs - RARE, RARE),
     )
     await db.execute(
         "UPDATE outbound_call_runs SET status = 'completed' WHERE id = ANY ($1)", [*old, finished], timeout=60

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from control.app import build
 from control.context import CONTEXT
+from control.malformed import answer_politely
+from control.patience import HEAD_WITHIN_SECONDS
 from control.signature import Verifier
 from dialer import crashpoints, telemetry
 from dialer.config import Settings, load
@@ -44,8 +46,9 @@ async def serve(settings: Settings) -> int:
     """Open, serve, drain, close."""
     stop = _stop_on_signals()
     app = build(settings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=FINISH_WITHIN_SECONDS)
+    runner = runner_of(app)
     await runner.setup()
+    answer_politely(runner.server)
     try:
         url = await _listen(runner, settings)
         if not settings.public_base_url:
@@ -58,6 +61,17 @@ async def serve(settings: Settings) -> int:
         return FAILED
     finally:
         await runner.cleanup()
+
+
+def runner_of(app: web.Application, head_within_seconds: float = HEAD_WITHIN_SECONDS) -> web.AppRunner:
+    return web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=FINISH_WITHIN_SECONDS,
+        keepalive_timeout=head_within_seconds,
+        # A compressed body is refused, not inflated.
+        auto_decompress=False,
+    )
 
 
 async def _until(stop: asyncio.Event, app: web.Application) -> int:

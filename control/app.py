@@ -6,38 +6,53 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from aiohttp import web
 from pydantic import SecretStr
 
+from control import jobs, runs
 from control.auth import guarded
+from control.changes import Changes
 from control.context import CONTEXT, Context
 from control.database import Database
 from control.hangups import Hangups
-from control.hints import Hints
+from control.hints import Hints, Installation
 from control.incoming import named_requests, show_request_id
-from control.problems import Handler, errors_as_problems, unavailable
+from control.limits import Limits
+from control.metrics import counted
+from control.metrics_kept import Metrics
+from control.openapi import DOCUMENT, document, routes_of
+from control.parameters import only_known
+from control.problems import Handler, errors_as_problems, only_continue, unavailable
+from control.pruner import Keep, Pruner
+from control.readers import LOOK_EVERY_SECONDS as LOOK_AT_READERS_EVERY_SECONDS
 from control.reaper import Reaper
 from control.routes import CALLBACKS, PROBES, ROUTES
 from control.schema import Schema
 from control.signature import Verifier
 from control.sweeper import Sweeper
+from control.watcher import Watcher
 from dialer.config import Settings
 from dialer.edges import wakeup
+from dialer.edges.shelf import open_shelf
 from dialer.errors import CheckYourSettings
 from dialer.rhythm import Rhythm
 
 SWEEP_EVERY_SECONDS = 2.0
 HANG_UP_EVERY_SECONDS = 1.0
+PRUNE_EVERY_SECONDS = 600.0
 
 
 def build(settings: Settings) -> web.Application:
     """The application. It asks nothing of anybody before it runs; the settings must hold REQUIRED of __main__."""
-    app = web.Application(middlewares=[named_requests, errors_as_problems, only_with_schema])
+    app = web.Application(middlewares=[counted, named_requests, errors_as_problems, only_with_schema])
     app[CONTEXT] = _context(settings)
     for path, probe in PROBES:
         app.router.add_get(path, probe)
     for path, callback in CALLBACKS:
-        app.router.add_post(path, callback)
+        app.router.add_post(path, callback, expect_handler=only_continue)
     for method, path, handler, access in ROUTES:
-        app.router.add_route(method, path, guarded(handler, access))
+        app.router.add_route(method, path, guarded(only_known(handler), access), expect_handler=only_continue)
+    app[DOCUMENT] = document(routes_of(PROBES, CALLBACKS, ROUTES))
     app.on_response_prepare.append(show_request_id)
+    app.on_response_prepare.append(app[CONTEXT].readers.see)
+    app.on_shutdown.append(_let_listeners_go)
     app.cleanup_ctx.append(_running)
     return app
 
@@ -53,7 +68,13 @@ async def only_with_schema(request: web.Request, handler: Handler) -> web.Stream
 def _context(settings: Settings) -> Context:
     database = Database(_secret(settings.database_url))
     redis = wakeup.client(_secret(settings.redis_url))
-    hints = Hints(redis, database)
+    watcher = Watcher(database, show_run=runs.as_shown, show_job=jobs.as_shown)
+    installation = Installation(database)
+    changes = Changes(
+        redis, _secret(settings.redis_url), installation, heard=watcher.heard, missed=watcher.look_again
+    )
+    hints = Hints(redis, installation, changes.note_hint)
+    metrics = Metrics()
     return Context(
         settings,
         database,
@@ -61,7 +82,7 @@ def _context(settings: Settings) -> Context:
         hints,
         Schema(settings, database),
         Verifier(_secret(settings.twilio_auth_token), settings.callback_base_url),
-        Hangups(settings, database, hints),
+        Hangups(settings, database, hints, metrics.tally),
         Reaper(
             database,
             hints,
@@ -69,6 +90,11 @@ def _context(settings: Settings) -> Context:
             resume_seconds=settings.resume_within_seconds,
         ),
         Rhythm("sweep", SWEEP_EVERY_SECONDS, Sweeper(database).sweep),
+        metrics=metrics,
+        changes=changes,
+        watcher=watcher,
+        limits=Limits(settings.rate_limit_per_second),
+        shelf=open_shelf(settings),
     )
 
 
@@ -92,6 +118,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         await context.hangups.close()
         await context.hints.flush()
         await context.chores.close()
+        await context.shelf.close()
         await _ended([schema, hints])
         await context.redis.aclose()
         await context.database.close()
@@ -104,7 +131,17 @@ def _loops(context: Context) -> list[Callable[[], Awaitable[None]]]:
         Rhythm("reap", reaper.look_every_seconds, reaper.look).run,
         Rhythm("hang up", HANG_UP_EVERY_SECONDS, hangups.look).run,
         context.sweeps.run,
+        context.changes.tell,
+        context.changes.hear,
+        context.watcher.run,
+        Rhythm("readers", LOOK_AT_READERS_EVERY_SECONDS, context.readers.look).run,
+        Rhythm("prune", PRUNE_EVERY_SECONDS, Pruner(context.database, Keep.of(context.settings)).prune).run,
     ]
+
+
+async def _let_listeners_go(app: web.Application) -> None:
+    """A signal of aiohttp, at the begin of a stop: streams do not end by themselves."""
+    await app[CONTEXT].watcher.close()
 
 
 async def _after(schema: asyncio.Task[None], loop: Callable[[], Awaitable[None]]) -> None:

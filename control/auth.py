@@ -9,7 +9,7 @@ from enum import Enum
 import structlog
 from aiohttp import web
 
-from control.context import CONTEXT
+from control.context import CONTEXT, Context
 from control.incoming import identifier
 from control.problems import Fault, forbidden, invalid, not_found, unauthorized
 
@@ -29,6 +29,7 @@ class Caller:
     business_id: int | None
     actor: str
     may_write: bool = True
+    key_id: int | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -49,7 +50,7 @@ def guarded(handler: GuardedHandler, access: Access) -> Callable[[web.Request], 
     """The handler, called only for those who may."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller = await authenticate(request)
+        caller = await authenticate(request, limited=True)
         structlog.contextvars.bind_contextvars(actor=caller.actor)
         if access is Access.OPERATOR and not caller.is_operator:
             raise forbidden("operator_only", "only the operator may do this")
@@ -60,21 +61,35 @@ def guarded(handler: GuardedHandler, access: Access) -> Callable[[web.Request], 
     return handle
 
 
-async def authenticate(request: web.Request) -> Caller:
-    """The caller that the bearer token names. Raises AnswerWith 401."""
+async def authenticate(request: web.Request, *, limited: bool = False) -> Caller:
+    """The caller that the bearer token names; `limited`: this request counts against the token's rate.
+
+    Raises AnswerWith 401; 429 when the token asks too often, or wrong ones come too often from this address.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise unauthorized("no_token", "send Authorization: Bearer TOKEN")
     context = request.app[CONTEXT]
     given = token.encode("utf-8", "surrogateescape")
-    operators = context.settings.dialer_admin_token
-    if operators is not None and hmac.compare_digest(given, operators.get_secret_value().encode()):
-        return OPERATOR
-    key = await context.database.row("find_api_key", hashlib.sha256(given).digest())
-    if key is None:
+    digest = hashlib.sha256(given).digest()
+    context.limits.admit(digest, request.remote, limited=limited)
+    caller = await _named_by(context, given, digest)
+    if caller is None:
+        context.limits.wrong(digest, request.remote)
         raise unauthorized("bad_token", "this token is not known, or was revoked")
-    return Caller(key["business_id"], f"key:{key['key_id']}", key["role"] == "member")
+    context.limits.right(digest, limited=limited)
+    return caller
+
+
+async def _named_by(context: Context, token: bytes, digest: bytes) -> Caller | None:
+    operators = context.settings.dialer_admin_token
+    if operators is not None and hmac.compare_digest(token, operators.get_secret_value().encode()):
+        return OPERATOR
+    key = await context.database.row("find_api_key", digest)
+    if key is None:
+        return None
+    return Caller(key["business_id"], f"key:{key['key_id']}", key["role"] == "member", key["key_id"])
 
 
 def business_asked_for(request: web.Request, caller: Caller, in_body: int | None = None) -> int | None:

@@ -31,6 +31,8 @@ class Taken:
     job_id: int | None
     slot: int | None
     state: str | None
+    disposition: str | None
+    ended_now: bool
     hangup_requested: bool
 
 
@@ -55,20 +57,25 @@ async def outbound_call(request: web.Request) -> web.Response:
 
 async def take_in(context: Context, event: CarrierEvent) -> Taken:
     """Store an event and tell who must know. Raises TryAgainLater when it could not be stored."""
-    asked_at = time.monotonic()
+    arrived_at = time.time()
     passed("callback.verified")
     try:
-        taken = await _store(context.database, event)
+        taken = await _insist(context.database, event)
     except TryAgainLater:
-        if time.monotonic() - asked_at > RETRY_WITHIN_SECONDS:
-            raise
-        # Once more, at once: a deadlock is gone by now, a broken connection replaced, and a repeat is harmless.
-        taken = await _store(context.database, event)
+        context.metrics.called_back("not_stored", event.at, arrived_at)
+        raise
     passed("callback.committed")
+    context.metrics.called_back(taken.result, event.at, arrived_at)
     _alert(taken, event)
+    if taken.business_id is not None and taken.result == "taken":
+        context.changes.note(taken.business_id, taken.run_id, taken.job_id)
+    if taken.ended_now:
+        context.metrics.tally.calls[taken.disposition or ""] += 1
     # For a repeat too: the process that ended the attempt may have died before it said so.
     if taken.state == "ended" and taken.business_id is not None and taken.result in ("taken", "repeat"):
-        context.hints.say(_released(taken, taken.business_id, event))
+        # What ended earlier was handed over then, if anybody waited.
+        heard_at = arrived_at if taken.ended_now else None
+        context.hints.say(_released(taken, taken.business_id, event, heard_at))
     elif taken.result == "late_call" and event.status in STILL_LIVE:
         # A call that nobody counts any more, in nobody's slot: it must not go on.
         context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
@@ -76,6 +83,17 @@ async def take_in(context: Context, event: CarrierEvent) -> Taken:
         context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
     passed("callback.answered")
     return taken
+
+
+async def _insist(database: Database, event: CarrierEvent) -> Taken:
+    """Once more, at once: a deadlock is gone by then, a broken connection replaced, and a repeat is harmless."""
+    asked_at = time.monotonic()
+    try:
+        return await _store(database, event)
+    except TryAgainLater:
+        if time.monotonic() - asked_at > RETRY_WITHIN_SECONDS:
+            raise
+    return await _store(database, event)
 
 
 async def _store(database: Database, event: CarrierEvent) -> Taken:
@@ -99,7 +117,7 @@ def _alert(taken: Taken, event: CarrierEvent) -> None:
         logger().warning("CALL_OF_ANOTHER", business_id=taken.business_id, job_id=taken.job_id, **who)
 
 
-def _released(taken: Taken, business_id: int, event: CarrierEvent) -> Hint:
+def _released(taken: Taken, business_id: int, event: CarrierEvent, heard_at: float | None) -> Hint:
     return Hint(
         "released",
         business_id,
@@ -107,6 +125,7 @@ def _released(taken: Taken, business_id: int, event: CarrierEvent) -> Hint:
         attempt_id=str(event.attempt_id),
         slot=taken.slot,
         job_id=taken.job_id,
+        heard_at=heard_at,
     )
 
 

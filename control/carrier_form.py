@@ -18,41 +18,59 @@ LARGEST_INTEGER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A signed callback for an attempt: its form fields."""
+
+    attempt_id: uuid.UUID
+    fields: Mapping[str, str]
+
+    def number(self, name: str) -> int | None:
+        """The field as a number; None when it is none."""
+        return _number(self.fields.get(name))
+
+
+@dataclass(frozen=True, slots=True)
 class CarrierEvent:
     """What the carrier says of the call of an attempt. `duration_seconds` is that of the conversation."""
 
     attempt_id: uuid.UUID
     call_sid: str
     status: str
-    sequence: int | None
-    at: datetime | None
-    duration_seconds: int | None
-    answered_by: str | None
-    error_code: int | None
-    error_message: str | None
+    sequence: int | None = None
+    at: datetime | None = None
+    duration_seconds: int | None = None
+    answered_by: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
 
 
 async def read_event(request: web.Request) -> CarrierEvent:
-    """The event in a callback. Raises AnswerWith: 403 unless it is signed, 422 unless it says of which call."""
+    """The event in a callback. Raises AnswerWith as `read_signed` does."""
+    told = await read_signed(request, "CallSid", "CallStatus")
+    fields = told.fields
+    return CarrierEvent(
+        told.attempt_id,
+        fields["CallSid"],
+        fields["CallStatus"],
+        sequence=told.number("SequenceNumber"),
+        at=_moment(fields.get("Timestamp")),
+        duration_seconds=told.number("CallDuration"),
+        answered_by=fields.get("AnsweredBy") or None,
+        error_code=told.number("ErrorCode") or _sip_error(fields.get("SipResponseCode")),
+        error_message=fields.get("ErrorMessage") or None,
+    )
+
+
+async def read_signed(request: web.Request, *required: str) -> Told:
+    """A callback's fields. Raises AnswerWith: 403 unless it is signed, 422 unless it has what it must have."""
     fields = await _signed_fields(request)
     attempt_id = _attempt(request.query.get("attempt", ""))
-    call_sid, status = fields.get("CallSid", ""), fields.get("CallStatus", "")
     faults = [] if attempt_id else [Fault("/attempt", "must be the UUID of an attempt")]
-    faults += [Fault(f"/{name}", "is missing") for name in ("CallSid", "CallStatus") if not fields.get(name)]
+    faults += [Fault(f"/{name}", "is missing") for name in required if not fields.get(name)]
     faults += [Fault("", "has a NUL character") for text in fields.values() if not is_storable(text)]
     if faults or attempt_id is None:
         raise invalid(*faults)
-    return CarrierEvent(
-        attempt_id,
-        call_sid,
-        status,
-        sequence=_number(fields.get("SequenceNumber")),
-        at=_moment(fields.get("Timestamp")),
-        duration_seconds=_number(fields.get("CallDuration")),
-        answered_by=fields.get("AnsweredBy") or None,
-        error_code=_number(fields.get("ErrorCode")) or _sip_error(fields.get("SipResponseCode")),
-        error_message=fields.get("ErrorMessage") or None,
-    )
+    return Told(attempt_id, fields)
 
 
 async def _signed_fields(request: web.Request) -> Mapping[str, str]:

@@ -6,14 +6,21 @@ from dataclasses import dataclass, field
 import redis.asyncio as redis
 from aiohttp import web
 
+from control.changes import Changes
 from control.chores import Chores
 from control.database import Database
 from control.hangups import Hangups
 from control.hints import Hints
+from control.limits import Limits
+from control.metrics_kept import Metrics
+from control.patience import Patience
+from control.readers import Readers
 from control.reaper import Reaper
 from control.schema import Schema
 from control.signature import Verifier
+from control.watcher import Watcher
 from dialer.config import Settings
+from dialer.edges.shelf import Shelf
 from dialer.rhythm import Rhythm
 
 # Each start holds a connection while it imports; the others stay free for callbacks.
@@ -31,6 +38,13 @@ class Context:
     hangups: Hangups
     reaper: Reaper
     sweeps: Rhythm
+    metrics: Metrics
+    changes: Changes = field(kw_only=True)
+    watcher: Watcher = field(kw_only=True)
+    limits: Limits = field(kw_only=True)
+    shelf: Shelf = field(kw_only=True)
+    patience: Patience = field(default_factory=Patience)
+    readers: Readers = field(default_factory=Readers)
     chores: Chores = field(default_factory=Chores)
     imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTS_AT_ONCE))
 

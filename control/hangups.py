@@ -10,6 +10,7 @@ from dialer.config import Settings, secret
 from dialer.edges.carrier import Carrier, CarrierAway, Found
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
+from dialer.rules.tally import Tally
 from dialer.telemetry import fault, logger
 
 AT_ONCE = 20
@@ -30,11 +31,12 @@ class LiveCall:
 class Hangups:
     """Needs the carrier's account: without TWILIO_ACCOUNT_SID `possible` is false and nothing is asked."""
 
-    def __init__(self, settings: Settings, database: Database, hints: Hints) -> None:
+    def __init__(self, settings: Settings, database: Database, hints: Hints, tally: Tally) -> None:
         self.possible = settings.twilio_account_sid is not None
         self._settings = settings
         self._database = database
         self._hints = hints
+        self._tally = tally
         self._carrier: Carrier | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[bool]] = set()
@@ -118,6 +120,7 @@ class Hangups:
             *(found.duration_seconds, None, None, None),
         )
         if fact is not None and fact["ended_now"]:
+            self._tally.calls[fact["disposition"]] += 1
             self._hints.say(
                 Hint(
                     "released",
@@ -139,5 +142,6 @@ class Hangups:
                 s.twilio_api_base_url,
                 s.callback_base_url,
                 min(s.twilio_timeout_seconds, CARRIER_TIMEOUT_SECONDS),
+                self._tally,
             )
         return self._carrier

@@ -17,7 +17,7 @@ from control.problems import RETRY_AFTER_SECONDS
 from dialer.errors import TryAgainLater
 
 CHECK_WITHIN_SECONDS = 1.0
-OK = "ok"
+OK, AWAY = "ok", "away"
 
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, RedisError)
 
@@ -35,7 +35,7 @@ async def readyz(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     """Without a token only the status: 200 when all is well, else 503."""
     context = request.app[CONTEXT]
-    checks = await look(context, _keeps_its_keys)
+    checks = await look(context, keeps_its_keys)
     if "Authorization" not in request.headers:
         return _with_status(checks, {})
     caller = await authenticate(request)
@@ -62,14 +62,15 @@ async def _answers(redis: Redis) -> str:
     return OK
 
 
-async def _keeps_its_keys(redis: Redis) -> str:
+async def keeps_its_keys(redis: Redis) -> str:
     """Eviction would lose slots and tickets: rebuilt in time, but a person should know."""
     await redis.ping()
     try:
         policy = await redis.config_get("maxmemory-policy")
     except ResponseError:
         return OK  # hosted ones forbid the question
-    return OK if policy.get("maxmemory-policy") == "noeviction" else "maxmemory-policy must be noeviction"
+    found = policy.get("maxmemory-policy")
+    return OK if found == "noeviction" else f"maxmemory-policy is {found}, and must be noeviction"
 
 
 async def _checked(check: Callable[[], Awaitable[str]]) -> str:
@@ -77,7 +78,7 @@ async def _checked(check: Callable[[], Awaitable[str]]) -> str:
         async with asyncio.timeout(CHECK_WITHIN_SECONDS):
             return await check()
     except _AWAY as error:
-        return f"away ({type(error).__name__})"
+        return f"{AWAY} ({type(error).__name__})"
 
 
 def _with_status(checks: dict[str, str], shown: dict[str, Any]) -> web.Response:
@@ -96,7 +97,9 @@ async def _overview(context: Context, caller: Caller, checks: dict[str, str]) ->
     if checks["schema"] == OK:
         settings = context.settings
         try:
-            daemons = await context.database.rows("daemons_alive", settings.takeover_after_seconds)
+            daemons = await context.database.rows(
+                "daemons_alive", settings.takeover_after_seconds, caller.business_id
+            )
             figures = await context.database.row(
                 "health_figures", caller.business_id, settings.stale_after_seconds
             )

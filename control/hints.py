@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import redis.asyncio as redis
 
@@ -15,13 +16,33 @@ MOST_WAITING = 1000
 LAST_WORDS_SECONDS = 0.5
 
 
-class Hints:
-    """A bounded line of hints. Losing one costs a little time, never anything else."""
+class Installation:
+    """The namespace of this installation in Redis: asked of the database once."""
 
-    def __init__(self, connection: redis.Redis, database: Database) -> None:
-        self._connection = connection
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._namespace: str | None = None
+        self._name: str | None = None
+
+    async def name(self) -> str:
+        """Raises DatabaseAway."""
+        if self._name is None:
+            (found,) = await self._database.rows("installation")
+            self._name = str(found["id"])
+        return self._name
+
+
+class Hints:
+    """A bounded line of hints. Losing one costs a little time, never anything else.
+
+    `overhear` is told of each at once, before Redis is asked.
+    """
+
+    def __init__(
+        self, connection: redis.Redis, installation: Installation, overhear: Callable[[Hint], None]
+    ) -> None:
+        self._connection = connection
+        self._installation = installation
+        self._overhear = overhear
         self._waiting: deque[Hint] = deque(maxlen=MOST_WAITING)
         self._something = asyncio.Event()
         self._nothing = asyncio.Event()
@@ -29,6 +50,7 @@ class Hints:
 
     def say(self, hint: Hint) -> None:
         """Put it in the line; returns at once. Call it after the commit."""
+        self._overhear(hint)
         self._waiting.append(hint)
         self._nothing.clear()
         self._something.set()
@@ -52,7 +74,7 @@ class Hints:
 
     async def _say_all(self) -> None:
         try:
-            namespace = await self._installation()
+            namespace = await self._installation.name()
         except TryAgainLater:
             self._waiting.clear()
             return
@@ -60,9 +82,3 @@ class Hints:
             if not await wakeup.publish(self._connection, namespace, self._waiting.popleft()):
                 # Redis is away. When it is back, every listener looks again by itself.
                 self._waiting.clear()
-
-    async def _installation(self) -> str:
-        if self._namespace is None:
-            (found,) = await self._database.rows("installation")
-            self._namespace = str(found["id"])
-        return self._namespace

@@ -1,14 +1,15 @@
 """Idempotency-Key: the same request under the same key is done once, and answered the same for a day."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from control.database import Database, Row, Statements
+from control.payloads import IDEMPOTENCY_KEY
 from control.problems import Fault, invalid
 
-LONGEST_KEY = 255
 # Whoever comes with a key that is being used waits for the work of that request.
 WAIT_WITHIN_SECONDS = 120.0
 
@@ -84,9 +85,10 @@ async def amend(transaction: Statements, request: Request, answer: str) -> None:
         await transaction.row("amend_answer", request.business_id, request.key, answer)
 
 
-def key_of(request: web.Request) -> str | None:
-    """The request's Idempotency-Key. Raises AnswerWith 422 for what is none."""
+def key_of(request: web.Request, faults: list[Fault]) -> str | None:
+    """The request's Idempotency-Key. What is none joins the faults."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        raise invalid(Fault("", f"Idempotency-Key must be 1 to {LONGEST_KEY} printable characters"))
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
+        faults.append(Fault("", "Idempotency-Key must be 1 to 255 printable characters of ASCII"))
+        return None
     return key

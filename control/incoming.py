@@ -1,9 +1,8 @@
 """What comes in: bodies, ids and pages, read with bounds. Everything wrong with them is an answer."""
 
-import json
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,16 +10,19 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from control.problems import Fault, Handler, invalid, not_found, too_large, unsupported_type
+from control import json_in_steps
+from control.context import CONTEXT
+from control.payloads import LARGEST_ID, PageAsked
+from control.problems import Fault, Handler, invalid, not_found, too_large, unsupported_encoding, unsupported_type
 
 Payload = TypeVar("Payload", bound=BaseModel)
 
-LARGEST_ID = 2**63 - 1
 MOST_FORM_BYTES = 65_536
-DEFAULT_PAGE, LARGEST_PAGE = 50, 500
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+# What pydantic puts before the message of a check of ours.
+_OWN_MESSAGE = "Value error, "
 
 
 @web.middleware
@@ -35,15 +37,24 @@ async def named_requests(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def show_request_id(_: web.Request, response: web.StreamResponse) -> None:
     """A signal of aiohttp: called when an answer's headers are about to be sent, streams included."""
-    response.headers["X-Request-Id"] = structlog.contextvars.get_contextvars().get("request_id", "")
+    known = structlog.contextvars.get_contextvars().get("request_id")
+    response.headers.setdefault("X-Request-Id", known or uuid.uuid4().hex)
+    # Whatever a name or a report holds, a browser must not find out for itself that it is a page.
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers["Server"] = "dialer"
 
 
 async def read_body(request: web.Request, most_bytes: int) -> bytes:
-    """The whole body. Raises AnswerWith 413 as soon as it is known to be larger."""
+    """The whole body. Raises AnswerWith 413 as soon as it is known to be larger, 408 when it does not come on.
+
+    A compressed one is 415: a kilobyte can be a gigabyte.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise unsupported_encoding()
     if (request.content_length or 0) > most_bytes:
         raise too_large(most_bytes)
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in request.app[CONTEXT].patience.chunks(request.content):
         body += chunk
         if len(body) > most_bytes:
             raise too_large(most_bytes)
@@ -63,18 +74,24 @@ async def read_optional_payload(request: web.Request, model: type[Payload]) -> P
     return payload_of(request, body, model) if body.strip() else model()
 
 
-def payload_of(request: web.Request, body: bytes, model: type[Payload]) -> Payload:
-    """A body that was read already as `model`. Raises AnswerWith 415 or 422."""
+def payload_of(request: web.Request, body: bytes, model: type[Payload], others: Sequence[Fault] = ()) -> Payload:
+    """A body that was read already as `model`. Raises AnswerWith 415 or 422, with the other faults of the request."""
     if not is_json(request):
         raise unsupported_type("application/json")
+    payload, faults = validated(model, _json(body))
+    if payload is None:
+        raise invalid(*others, *faults)
+    return payload
+
+
+def _json(body: bytes) -> Any:
+    """The value. Raises AnswerWith 422 for what is not JSON in UTF-8."""
     try:
-        data = json.loads(body)
+        return json_in_steps.decode(body.decode("utf-8-sig"), long_array="")
+    except json_in_steps.NamedTwice as twice:
+        raise invalid(Fault("", str(twice)), code="invalid_json") from None
     except (ValueError, RecursionError):
         raise invalid(Fault("", "is not JSON"), code="invalid_json") from None
-    payload, faults = validated(model, data)
-    if payload is None:
-        raise invalid(*faults)
-    return payload
 
 
 def is_json(request: web.Request) -> bool:
@@ -87,7 +104,7 @@ def validated(model: type[Payload], data: Any, *, strict: bool = True) -> tuple[
         return model.model_validate(data, strict=strict), []
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        return None, [Fault(_pointer(item["loc"]), item["msg"]) for item in found]
+        return None, [Fault(pointer(item["loc"]), item["msg"].removeprefix(_OWN_MESSAGE)) for item in found]
 
 
 def identifier(text: str, what: str) -> int:
@@ -108,25 +125,18 @@ class Page:
 
 def page_asked_for(request: web.Request, statuses: Iterable[str] = ()) -> Page:
     """`?limit=&cursor=&status=`. Raises AnswerWith 422 naming every one that is wrong."""
-    faults = []
-    limit, cursor, status = (request.query.get(name) or None for name in ("limit", "cursor", "status"))
-    if limit is not None and not (_is_number(limit) and 1 <= int(limit) <= LARGEST_PAGE):
-        faults.append(Fault("/limit", f"must be a number from 1 to {LARGEST_PAGE}"))
-    if cursor is not None and not _is_number(cursor):
-        faults.append(Fault("/cursor", "must be a next_cursor of an answer"))
-    known = tuple(statuses)
-    if status is not None and status not in known:
+    asked = {name: request.query[name] for name in ("limit", "cursor") if name in request.query}
+    page, faults = validated(PageAsked, asked, strict=False)
+    status, known = request.query.get("status"), tuple(statuses)
+    if known and status is not None and status not in known:
         faults.append(Fault("/status", f"must be one of {', '.join(known)}"))
-    if faults:
+    if faults or page is None:
         raise invalid(*faults)
-    return Page(int(limit or DEFAULT_PAGE), int(cursor) if cursor else None, status)
+    return Page(page.limit, int(page.cursor) if page.cursor else None, status)
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
+def pointer(location: tuple[int | str, ...]) -> str:
+    """The JSON pointer to where something is wrong."""
     # A member that we know is named; a name of the caller's own making is input, and input is not echoed.
     parts = [str(part) for part in location]
     return "".join(f"/{part}" for part in parts if _PLAIN_NAME.fullmatch(part))

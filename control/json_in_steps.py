@@ -11,10 +11,18 @@ from typing import Any, NoReturn
 _space = re.compile(r"[ \t\n\r]*").match
 
 
+class NamedTwice(ValueError):
+    """An object has two members of one name. Its text says so to the sender, and does not repeat the name."""
+
+    def __init__(self) -> None:
+        super().__init__("names a member twice")
+
+
 def decode(text: str, long_array: str) -> Any:
     """What `json.loads` gives. The member `long_array` of the outermost object is the one decoded in steps.
 
-    Raises ValueError where the text is not JSON (NaN and Infinity are not), RecursionError where it is too deep.
+    Raises ValueError where the text is not JSON (NaN and Infinity are not), NamedTwice where an object has two members
+    of one name (which of them was meant?), RecursionError where it is too deep.
     """
     position = _skip(text, 0)
     if text[position : position + 1] == "{":
@@ -35,6 +43,8 @@ def _object(text: str, position: int, long_array: str) -> tuple[dict[str, Any], 
         key, position = _scan(text, position)
         if not isinstance(key, str):
             raise _expected("a name", text, position)
+        if key in members:
+            raise NamedTwice
         position = _skip(text, _take(":", text, position))
         if key == long_array and text[position : position + 1] == "[":
             members[key], position = _array(text, position + 1)
@@ -64,7 +74,14 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_scan = json.JSONDecoder(parse_constant=_no_number).raw_decode
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NamedTwice
+    return members
+
+
+_scan = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_named_once).raw_decode
 
 
 def _skip(text: str, position: int) -> int:

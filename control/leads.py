@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from control import json_in_steps
-from control.payloads import is_storable
+from control.payloads import LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES, is_storable
 from control.phones import e164
 from control.problems import Fault
+
+# Postgres spells numbers out: beyond these a few characters would become hundreds.
+LARGEST_FLOAT, SMALLEST_FLOAT = 1e25, 1e-25
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -73,6 +76,8 @@ def from_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a start, leads and all. Raises Unreadable."""
     try:
         data = json_in_steps.decode(body.decode("utf-8-sig"), long_array="leads")
+    except json_in_steps.NamedTwice as twice:
+        raise Unreadable("invalid_json", Fault("", str(twice))) from None
     except (ValueError, RecursionError):
         raise Unreadable("invalid_json", Fault("", "is not JSON")) from None
     if not isinstance(data, dict):
@@ -137,18 +142,19 @@ def _lead(raw: Any, region: str | None) -> Lead | str:
     if phone is None:
         return "invalid_phone"
     try:
-        return Lead(phone, _lead_id(raw.get("lead_id")), _text(raw.get("name")), _variables(raw.get("variables")))
+        lead_id, name = _lead_id(raw.get("lead_id")), _text(raw.get("name"), LONGEST_NAME)
+        return Lead(phone, lead_id, name, _variables(raw.get("variables")))
     except (ValueError, RecursionError):
         return "invalid_lead"
 
 
 def _lead_id(value: Any) -> str | None:
     # Systems that count their leads send the number.
-    return str(value) if type(value) is int else _text(value)
+    return _text(str(value) if type(value) is int else value, LONGEST_LEAD_ID)
 
 
-def _text(value: Any) -> str | None:
-    if value is not None and not (isinstance(value, str) and is_storable(value)):
+def _text(value: Any, longest: int) -> str | None:
+    if value is not None and not (isinstance(value, str) and len(value) <= longest and is_storable(value)):
         raise ValueError
     return value
 
@@ -158,7 +164,10 @@ def _variables(value: Any) -> str | None:
         return None
     if not isinstance(value, dict) or not _is_storable_json(value):
         raise ValueError
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) if value else None
+    text = json.dumps(value, ensure_ascii=False) if value else None
+    if text is not None and len(text) > LONGEST_VARIABLES:
+        raise ValueError
+    return text
 
 
 def _is_storable_json(value: Any) -> bool:
@@ -168,4 +177,6 @@ def _is_storable_json(value: Any) -> bool:
         return all(is_storable(name) and _is_storable_json(member) for name, member in value.items())
     if isinstance(value, list):
         return all(map(_is_storable_json, value))
+    if isinstance(value, float):
+        return value == 0 or SMALLEST_FLOAT < abs(value) < LARGEST_FLOAT
     return True

@@ -1,15 +1,38 @@
-"""What may be sent, as models. Their messages never hold what was sent."""
+"""What may be sent, as models: they check it, and control.openapi describes it by them.
 
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+What a JSON schema can say too is said to it (a pattern, a list), beside the message for people; no message ever holds
+what was sent.
+"""
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+import re
+from functools import cache
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
-from control.incoming import LARGEST_ID
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
 from control.phones import e164, is_region
 
+LARGEST_ID = 2**63 - 1
 MOST_CONCURRENT = 10_000
+DEFAULT_PAGE, LARGEST_PAGE = 50, 500
+# In characters, variables as JSON: what one lead may hold bounds what a page of jobs holds.
+LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES = 255, 500, 16_384
+
+STORABLE = r"^[^\x00]*$"
+# A user and a password may stand in it, as the carrier allows; it is ASCII, as URLs on the wire are.
+WEB_ADDRESS = (
+    r"^https?://(?:[A-Za-z0-9._~%!$&'()*+,;=:-]+@)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+    r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(?:[/?#][!-~]*)?$"
+)
+# Of what HTTP carries unharmed: printable ASCII, no space at either end.
+IDEMPOTENCY_KEY = r"^[!-~](?:[ -~]{0,253}[!-~])?$"
+CURSOR = r"^[0-9]{0,18}$"
+E164 = r"^\+[1-9][0-9]{6,14}$"
+_in_e164 = re.compile(E164).fullmatch
+_web_address_matches = re.compile(WEB_ADDRESS).fullmatch
 
 
 def is_storable(text: str) -> bool:
@@ -24,12 +47,7 @@ def _storable(text: str) -> str:
 
 
 def _web_address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not text.isprintable() or " " in text:
+    if not _web_address_matches(text):
         raise ValueError("must be an http:// or https:// URL")
     return text
 
@@ -40,20 +58,73 @@ def _region(code: str) -> str:
     return code
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
-        raise ValueError("must be a time zone such as Asia/Jerusalem") from None
+    if name not in _time_zones():
+        raise ValueError("must be a time zone such as Asia/Jerusalem")
     return name
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+def _list_time_zones(schema: dict[str, Any]) -> None:
+    schema["enum"] = sorted(_time_zones())
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for described in schema["properties"].values():
+        described.pop("default")
+
+
+def _number_as_text(value: Any) -> Any:
+    whole = _whole(value)
+    return str(whole) if type(whole) is int else value
+
+
+def _whole(value: Any) -> Any:
+    """1.0 is an integer in JSON, and some languages know no other numbers."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def _cursor(text: str) -> str:
+    if not re.fullmatch(CURSOR, text):
+        raise ValueError("must be a next_cursor of an answer")
+    return text
+
+
+def _plain_number(value: Any) -> Any:
+    """Digits and nothing else: without this, text such as " 1_0" were a number too."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise ValueError("must be a number")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": STORABLE})]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
-Region = Annotated[str, Field(max_length=2), AfterValidator(_region)]
-TimeZone = Annotated[Text, Field(min_length=1, max_length=64), AfterValidator(_time_zone)]
-Limit = Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
-Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Url = Annotated[
+    str, Field(max_length=2000, json_schema_extra={"pattern": WEB_ADDRESS}), AfterValidator(_web_address)
+]
+Region = Annotated[
+    str, Field(max_length=2, json_schema_extra={"enum": sorted(SUPPORTED_REGIONS)}), AfterValidator(_region)
+]
+TimeZone = Annotated[str, Field(json_schema_extra=_list_time_zones), AfterValidator(_time_zone)]
+Phone = Annotated[Text, Field(max_length=40, json_schema_extra={"format": "phone"})]
+OwnNumber = Annotated[
+    Text, Field(max_length=40, json_schema_extra={"pattern": E164}, description="As in the region is taken too.")
+]
+Limit = Annotated[int, Field(ge=1, le=MOST_CONCURRENT), BeforeValidator(_whole)]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID), BeforeValidator(_whole)]
+# What is no id does not exist, in a body as in a path: any text is taken here, and not found there.
+NamedId = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    Field(json_schema_extra={"type": ["integer", "string"], "examples": [111]}),
+]
+RunStatus = Literal["pending", "running", "paused", "completed", "stopped", "cancelled", "failed"]
+JobStatus = Literal["queued", "dialing", "calling", "completed", "failed", "cancelled"]
+RecordingStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 Disposition = Literal[
     "answered", "machine", "busy", "no_answer", "failed", "canceled", "invalid_number", "not_dialed", "unknown"
 ]
@@ -69,27 +140,28 @@ class StartSettings(Payload):
 
     business_id: Id | None = None
     name: Annotated[Text, Field(max_length=200)] | None = None
-    from_number: Annotated[Text, Field(max_length=40)] | None = None
-    concurrency: Annotated[int, Field(ge=1)] | None = None
+    from_number: Phone | None = None
+    concurrency: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
     twiml: Annotated[Text, Field(min_length=1, max_length=65_536)] | None = None
-    url: Annotated[Text, Field(max_length=2000), AfterValidator(_web_address)] | None = None
+    url: Url | None = None
     record: bool = False
     machine_detection: bool = False
-    ring_timeout_seconds: Annotated[int, Field(ge=1, le=600)] | None = None
-    call_time_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    ring_timeout_seconds: Annotated[int, Field(ge=1, le=600), BeforeValidator(_whole)] | None = None
+    call_time_limit_seconds: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
 
 
 class _BusinessSettings(Payload):
     # The region comes first: the number is read with it.
     default_region: Region | None = None
-    from_number: Annotated[Text, Field(max_length=40)] | None = None
+    from_number: OwnNumber | None = None
 
     @field_validator("from_number")
     @classmethod
     def _in_full(cls, written: str | None, info: ValidationInfo) -> str | None:
         if written is None:
             return None
-        number = e164(written, info.data.get("default_region"))
+        # In full it is taken as it is: which numbers it may call from, the carrier knows.
+        number = written if _in_e164(written) else e164(written, info.data.get("default_region"))
         if number is None:
             raise ValueError("must be a phone number, in full: +972...")
         return number
@@ -103,6 +175,8 @@ class NewBusiness(_BusinessSettings):
 
 class BusinessChange(_BusinessSettings):
     """Only what is named is changed; null takes a number or a region away."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     name: Name = ""
     max_concurrent_calls: Limit = 1
@@ -129,9 +203,81 @@ class ForceCancel(Action):
 
 
 class StopQueue(Action):
-    # What is no id does not exist, in a body as in a path.
-    run_id: int | str
+    run_id: NamedId
 
 
 class Retry(Action):
     only: Annotated[list[Disposition], Field(min_length=1)] | None = None
+
+
+class PageAsked(Payload):
+    """Which part of a list: how many, and after which (the `next_cursor` of the part before)."""
+
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE), BeforeValidator(_plain_number)] = DEFAULT_PAGE
+    cursor: Annotated[str, Field(json_schema_extra={"pattern": CURSOR}), AfterValidator(_cursor)] = ""
+
+
+class RunsAsked(PageAsked):
+    status: RunStatus | None = None
+
+
+class JobsAsked(PageAsked):
+    status: JobStatus | None = None
+
+
+class RecordingsAsked(PageAsked):
+    run_id: Id | None = None
+    status: RecordingStatus | None = None
+
+
+class EventsAsked(Payload):
+    run_id: Annotated[Id | None, Field(description="Only what concerns this run.")] = None
+
+
+class Start(StartSettings):
+    """A calling list and what its calls are to do. Numbers not in full are of the business's default region."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["twiml"], "properties": {"twiml": {"type": "string"}, "url": {"type": "null"}}},
+                {"required": ["url"], "properties": {"url": {"type": "string"}, "twiml": {"type": "null"}}},
+            ]
+        }
+    )
+
+    # What is no lead is rejected by its position, and the others are dialed: see control.leads.
+    leads: Annotated[
+        list[Any],
+        Field(
+            min_length=1,
+            description="At least one must be a Lead; what is none is rejected by its position.",
+            json_schema_extra={"contains": {"$ref": "#/components/schemas/Lead"}},
+        ),
+    ]
+
+
+class Lead(BaseModel):
+    """Somebody to call, and what is to be known of the call later: in variables at most 16,384 characters of JSON."""
+
+    phone: Phone
+    lead_id: int | Annotated[Text, Field(max_length=LONGEST_LEAD_ID)] | None = None
+    name: Annotated[Text, Field(max_length=LONGEST_NAME)] | None = None
+    variables: dict[str, Any] | None = None
+
+
+class Acting(Payload):
+    """For whom: a key acts for its own business, the operator for any."""
+
+    business_id: Annotated[Id | None, Field(description="The business that the operator acts for.")] = None
+
+
+class LeadRow(BaseModel):
+    """A line of a list in CSV, below the line of names. Columns of any other name become variables."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    phone: Phone
+    lead_id: Annotated[Text, Field(max_length=LONGEST_LEAD_ID)] = ""
+    name: Annotated[Text, Field(max_length=LONGEST_NAME)] = ""

@@ -22,9 +22,12 @@ BY_DEFAULT = ("busy", "no_answer", "failed", "canceled", "not_dialed")
 
 async def retry_run(request: web.Request, caller: Caller) -> web.Response:
     """Set up as the old run was; its jobs are those that ended in one of the ways named."""
-    key = idempotency.key_of(request)
+    faults: list[Fault] = []
+    key = idempotency.key_of(request, faults)
     body = await read_body(request, MOST_FORM_BYTES)
-    wanted = payload_of(request, body, Retry) if body.strip() else Retry()
+    wanted = payload_of(request, body, Retry, faults) if body.strip() else Retry()
+    if faults:
+        raise invalid(*faults)
     old = await runs.named(request, caller, request.match_info["run_id"], wanted.business_id)
     only = sorted(set(wanted.only or BY_DEFAULT))
     context = request.app[CONTEXT]

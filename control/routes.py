@@ -1,6 +1,26 @@
 """What is answered where, and to whom."""
 
-from control import businesses, callbacks, health, jobs, keys, retry, runs, start, stops
+from control import (
+    amd,
+    businesses,
+    callbacks,
+    counts,
+    docs,
+    health,
+    jobs,
+    keys,
+    metrics,
+    openapi,
+    recordings,
+    recordings_callback,
+    recordings_file,
+    report,
+    retry,
+    runs,
+    start,
+    stops,
+    stream,
+)
 from control.auth import Access, GuardedHandler
 from control.problems import Handler
 
@@ -10,12 +30,17 @@ PROBES: tuple[tuple[str, Handler], ...] = (
     ("/livez", health.livez),
     ("/readyz", health.readyz),
     ("/api/health", health.health),
+    ("/metrics", metrics.metrics),
+    ("/api/openapi.json", openapi.show),
+    ("/docs", docs.page),
 )
 
 # Signed by the carrier.
 CALLBACKS: tuple[tuple[str, Handler], ...] = (
     ("/webhook/call_status", callbacks.call_status),
     ("/webhook/outbound_call", callbacks.outbound_call),
+    ("/webhook/amd_status", amd.amd_status),
+    ("/webhook/recording_status", recordings_callback.recording_status),
 )
 
 # For bearers of a token.
@@ -24,10 +49,17 @@ ROUTES: tuple[tuple[str, str, GuardedHandler, Access], ...] = (
     ("POST", "/api/runs", start.start_run, WRITE),
     ("GET", "/api/outbound_calls/jobs/active", runs.active, READ),
     ("GET", "/api/outbound_calls/jobs/{run_id}/status", runs.show, READ),
+    ("GET", "/api/events", stream.events, READ),
+    ("GET", "/api/outbound_calls/counts", counts.counts, READ),
     ("GET", "/api/runs", runs.page, READ),
     ("GET", "/api/runs/{run_id}", runs.show, READ),
     ("GET", "/api/runs/{run_id}/jobs", jobs.page, READ),
+    ("GET", "/api/runs/{run_id}/report.csv", report.report, READ),
     ("GET", "/api/jobs/{job_id}", jobs.show, READ),
+    ("GET", "/api/recordings", recordings.page, READ),
+    ("GET", "/api/recordings/file/{call_sid}", recordings_file.send, READ),
+    ("HEAD", "/api/recordings/file/{call_sid}", recordings_file.send, READ),
+    ("POST", "/api/recordings/{call_sid}/retry", recordings.retry, WRITE),
     ("POST", "/api/outbound_calls/jobs/{run_id}/cancel", stops.cancel, WRITE),
     ("POST", "/api/runs/{run_id}/cancel", stops.cancel, WRITE),
     ("POST", "/api/outbound_calls/jobs/{run_id}/force-cancel", stops.force_cancel, WRITE),

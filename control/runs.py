@@ -6,10 +6,10 @@ from typing import Any
 from aiohttp import web
 
 from control.answers import answer, moment, page_of
-from control.auth import Caller, business_asked_for
+from control.auth import Caller, business_asked_for, must_exist
 from control.context import CONTEXT
-from control.database import Row
-from control.incoming import identifier, page_asked_for
+from control.database import Database, Row
+from control.incoming import Page, identifier, page_asked_for
 from control.problems import not_found
 
 OPEN = ("pending", "running", "paused")
@@ -38,49 +38,84 @@ class Named:
 
 async def named(request: web.Request, caller: Caller, run_id: str, business_in_body: int | None = None) -> Named:
     """The run, if it is the caller's. Raises AnswerWith 404, or 403 when it is another business's."""
-    number = identifier(run_id, "run")
+    found = await readable(request, caller, "owner_of_run", "run", run_id, business_in_body)
+    return Named(int(run_id), found["business_id"])
+
+
+async def readable(
+    request: web.Request,
+    caller: Caller,
+    statement: str,
+    what: str,
+    number: str,
+    business_in_body: int | None = None,
+) -> Row:
+    """The row of a statement about the object with this id, if the caller may see it. Raises as readable_rows."""
+    return (await readable_rows(request, caller, statement, what, number, business_in_body))[0]
+
+
+async def readable_rows(
+    request: web.Request,
+    caller: Caller,
+    statement: str,
+    what: str,
+    number: str,
+    business_in_body: int | None = None,
+) -> list[Row]:
+    """The rows of a statement about the object with this id; one at least, the first tells whose it is.
+
+    Raises AnswerWith 404 when there is none, or none of the business that the operator names; 403 when it is
+    another business's.
+    """
+    identity = identifier(number, what)
     acting_for = business_asked_for(request, caller, business_in_body)
-    owner = await request.app[CONTEXT].database.row("owner_of_run", number)
-    if owner is None:
-        raise not_found("run")
-    caller.must_own(owner["business_id"])
-    if acting_for not in (None, owner["business_id"]):
-        raise not_found("run of this business")
-    return Named(number, owner["business_id"])
+    found = await request.app[CONTEXT].database.rows(statement, identity)
+    if not found:
+        raise not_found(what)
+    owner = found[0]["business_id"]
+    caller.must_own(owner)
+    if acting_for not in (None, owner):
+        raise not_found(f"{what} of this business")
+    return found
 
 
 async def show(request: web.Request, caller: Caller) -> web.Response:
-    run_id = identifier(request.match_info["run_id"], "run")
-    found = await request.app[CONTEXT].database.row("show_runs", [run_id])
-    if found is None:
-        raise not_found("run")
-    caller.must_own(found["business_id"])
-    return answer(as_shown(found))
+    return answer(as_shown(await readable(request, caller, "show_run", "run", request.match_info["run_id"])))
 
 
 async def active(request: web.Request, caller: Caller) -> web.Response:
     """The newest run that is going on; never one whose heartbeat is stale."""
     context = request.app[CONTEXT]
     business_id = business_asked_for(request, caller)
-    newest = await context.database.row("active_run", business_id, context.settings.stale_after_seconds)
-    found = newest and await context.database.row("show_runs", [newest["run_id"]])
-    # It may have ended between the two looks.
-    if not found or found["status"] not in OPEN:
+    stale_after = context.settings.stale_after_seconds
+    if business_id is None:
+        found = await context.database.row("active_run", stale_after)
+    else:
+        found = await context.database.row("active_run_of_business", stale_after, business_id)
+    if found is None:
         raise not_found("run that is active", code="no_active_run")
     return answer(as_shown(found))
 
 
 async def page(request: web.Request, caller: Caller) -> web.Response:
-    database = request.app[CONTEXT].database
     business_id = business_asked_for(request, caller)
     wanted = page_asked_for(request, STATUSES)
-    which = (wanted.after, wanted.status, wanted.limit + 1)
-    if business_id is None:
-        ids = await database.rows("page_of_runs", *which)
-    else:
-        ids = await database.rows("page_of_runs_of_business", *which, business_id)
-    rows = await database.rows("show_runs", [row["run_id"] for row in ids])
+    rows = await _page(request.app[CONTEXT].database, wanted, business_id)
+    if not rows and business_id is not None:
+        await must_exist(request, business_id)
     return page_of(rows, wanted, "run_id", as_shown)
+
+
+async def _page(database: Database, wanted: Page, business_id: int | None) -> list[Row]:
+    # A statement for each: one for all, with "or null", has no plan that is good for every case.
+    which = (wanted.after, wanted.limit + 1)
+    if business_id is None and wanted.status is None:
+        return await database.rows("page_of_runs", *which)
+    if business_id is None:
+        return await database.rows("page_of_runs_with_status", *which, wanted.status)
+    if wanted.status is None:
+        return await database.rows("page_of_runs_of_business", *which, business_id)
+    return await database.rows("page_of_runs_of_business_with_status", *which, business_id, wanted.status)
 
 
 def as_shown(run: Row) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from control.context import CONTEXT, Context
 from control.database import Row
 from control.idempotency import Request
 from control.imports import NewRun
-from control.incoming import LARGEST_ID, is_json, read_body, validated
+from control.incoming import is_json, read_body, validated
 from control.leads import CallingList, Unreadable
-from control.payloads import StartSettings
+from control.payloads import LARGEST_ID, StartSettings
 from control.phones import e164
 from control.problems import Fault, invalid, not_found, unsupported_type
 from dialer.edges.wakeup import Hint
@@ -40,19 +40,19 @@ class Submission:
 
 
 async def start_run(request: web.Request, caller: Caller) -> web.Response:
-    key = idempotency.key_of(request)
     if not (is_json(request) or _is_csv(request)):
         raise unsupported_type("application/json or text/csv")
     body = await read_body(request, request.app[CONTEXT].settings.max_request_bytes)
     with collector.held_off():
-        return await _start(request, caller, key, body)
+        return await _start(request, caller, body)
 
 
-async def _start(request: web.Request, caller: Caller, key: str | None, body: bytes) -> web.Response:
+async def _start(request: web.Request, caller: Caller, body: bytes) -> web.Response:
     context = request.app[CONTEXT]
     sent = await _submission(request, body)
     settings, faults = _settings(sent)
-    business_id = business_asked_for(request, caller, _business_in(sent))
+    key = idempotency.key_of(request, faults)
+    business_id = business_asked_for(request, caller, _business_in(sent, settings))
     if business_id is None:
         if not any(fault.pointer == "/business_id" for fault in faults):
             faults.append(Fault("/business_id", "name the business"))
@@ -134,8 +134,10 @@ def _settings(sent: Submission) -> tuple[StartSettings | None, list[Fault]]:
     return settings, faults
 
 
-def _business_in(sent: Submission) -> int | None:
+def _business_in(sent: Submission, settings: StartSettings | None) -> int | None:
     """The id in the body, if it can be one; if not, that is a fault already."""
+    if settings is not None:
+        return settings.business_id
     value = sent.settings.get("business_id")
     return value if type(value) is int and 1 <= value <= LARGEST_ID else None
 

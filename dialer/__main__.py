@@ -25,6 +25,9 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings))
+    except CheckYourSettings as error:
+        print(error, file=sys.stderr)
+        return 2
     except LetAPersonLook as error:
         print(error, file=sys.stderr)
         return 1

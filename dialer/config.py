@@ -66,8 +66,21 @@ class Settings(BaseSettings):
     rate_limit_per_second: Annotated[float, Field(gt=0)] = 50.0
 
     recordings_dir: Path | None = None
+    # A bucket instead: s3://bucket/prefix.
+    recordings_url: (
+        Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$")] | None
+    ) = None
     recording_downloads_per_business: Annotated[int, Field(ge=1, le=100)] = 3
     recording_format: Literal["mp3", "wav"] = "mp3"
+    recording_stall_seconds: Seconds = 30.0
+    recording_retry_seconds: Seconds = 2.0
+    recording_retention_days: Annotated[float, Field(ge=0, le=36_500)] = 0.0
+    recording_delete_at_carrier: bool = False
+
+    # What control forgets after so many days; see control/pruner.py.
+    events_keep_days: Annotated[float, Field(ge=1, le=36_500)] = 90.0
+    audit_keep_days: Annotated[float, Field(ge=1, le=36_500)] = 400.0
+    daemons_keep_days: Annotated[float, Field(ge=1, le=36_500)] = 7.0
 
     run_migrations: bool = False
     migration_database_url: SecretStr | None = None
@@ -113,6 +126,11 @@ class Settings(BaseSettings):
     def callback_base_url(self) -> str:
         """What callback URLs start with, and what the carrier's signatures are checked against."""
         return self.public_base_url or f"http://{self.control_host}:{self.control_port}"
+
+    @property
+    def recordings_root(self) -> Path:
+        """Where recordings are kept, unless in a bucket."""
+        return self.recordings_dir or self.dialer_data_dir / "recordings"
 
     def require(self, *names: str) -> None:
         """Raise CheckYourSettings naming every one of these variables that is unset."""

@@ -43,6 +43,14 @@ POINTS = (
     "unknown.answered",
     "lookup.written",  # a look-up's result is stored, no hint said
     "ended.written",  # an unknown attempt was given up, no hint said
+    "recording.claimed",  # recordings are ours, nobody knows it but Postgres
+    "recording.begun",  # an empty .part is there
+    "recording.streaming",  # a block is in it; there is more to come
+    "recording.received",  # all of it has come
+    "recording.synced",  # and is safe on the disk, without its name
+    "recording.named",  # it has its name; the .part has not gone, the row does not know
+    "recording.kept",  # the row does not know
+    "recording.completed",  # the row knows
     "drain.begun",
     "drain.handed_over",
 )

@@ -11,17 +11,19 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+from dialer import beginning
+from dialer.archive import Archive
 from dialer.config import Settings, secret
 from dialer.crashpoints import passed
-from dialer.edges import schema, wakeup
+from dialer.edges import wakeup
 from dialer.edges.carrier import Carrier
 from dialer.edges.clock import boot_seconds
 from dialer.edges.heart import Heart
 from dialer.edges.pace import Pace
 from dialer.edges.slots import Slots
-from dialer.edges.store import Store
 from dialer.edges.wakeup import Hint, Listener
-from dialer.errors import DatabaseAway, TryAgainLater
+from dialer.errors import TryAgainLater
+from dialer.held import Edges
 from dialer.loops.claimer import Claimer
 from dialer.loops.inquirer import Freed, Inquirer
 from dialer.loops.keeper import Keeper
@@ -29,14 +31,14 @@ from dialer.loops.pacer import Pacer
 from dialer.loops.reconciler import Reconciler
 from dialer.loops.sweeper import Sweeper
 from dialer.rhythm import Rhythm, cancelled, insist
-from dialer.roster import Edges, Roster
+from dialer.roster import Roster
+from dialer.rules.tally import Tally
 from dialer.telemetry import logger
 
 SCAN_EVERY_SECONDS = 1.0
 COMPARE_EVERY_SECONDS = 2.0
 COMPARE_OTHERS_EVERY_SECONDS = 60.0
 SWEEP_EVERY_SECONDS = 2.0
-SCHEMA_POLL_SECONDS = 1.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
 DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
@@ -55,6 +57,7 @@ class Daemon:
         self._settings = settings
         self._clock = clock
         self.worker: UUID = uuid4()
+        self._tally = Tally()
         self._stopping = asyncio.Event()
         self._insisted = asyncio.Event()
 
@@ -76,19 +79,19 @@ class Daemon:
 
     async def _open(self, stack: AsyncExitStack) -> bool:
         """Open the edges, waiting for Postgres and its schema. False when stopped meanwhile."""
-        store = await self._unless_stopped(self._connect())
+        store = await self._unless_stopped(beginning.connect(self._settings))
         if store is None:
             return False
         self._store = store
         stack.push_async_callback(store.close)
-        if await self._unless_stopped(self._await_schema()) is None:
+        if await self._unless_stopped(beginning.await_schema(self._settings, store)) is None:
             return False
         namespace = await self._unless_stopped(insist(store.installation))
         if namespace is None:
             return False
         self._namespace = namespace
         url = secret(self._settings.redis_url)
-        self._slots = Slots(url, self._namespace, self.worker)
+        self._slots = Slots(url, self._namespace, self.worker, self._tally)
         stack.push_async_callback(self._slots.close)
         self._hints = wakeup.client(url)
         stack.push_async_callback(self._hints.aclose)
@@ -98,6 +101,7 @@ class Daemon:
             self._settings.twilio_api_base_url,
             self._settings.callback_base_url,
             self._settings.twilio_timeout_seconds,
+            self._tally,
         )
         stack.push_async_callback(self._carrier.close)
         self._pace = None
@@ -106,37 +110,13 @@ class Daemon:
                 url, self._namespace, self._carrier.account_sid, self._settings.twilio_calls_per_second
             )
             stack.push_async_callback(self._pace.close)
+        archive = await self._unless_stopped(
+            Archive.open(stack, self._settings, self._carrier, self.worker, self._clock)
+        )
+        if archive is None:
+            return False
+        self._archive = archive
         return True
-
-    async def _connect(self) -> Store:
-        away = False
-        while True:
-            try:
-                return await Store.connect(secret(self._settings.database_url))
-            except DatabaseAway as error:
-                if not away:
-                    log.warning("DATABASE_AWAY", error=str(error))
-                away = True
-                await asyncio.sleep(SCHEMA_POLL_SECONDS)
-
-    async def _await_schema(self) -> bool:
-        if self._settings.run_migrations:
-            await self._migrate()
-        await self._store.wait_for_schema(SCHEMA_POLL_SECONDS)
-        return True
-
-    async def _migrate(self) -> None:
-        s = self._settings
-        while True:
-            try:
-                return await schema.migrate(
-                    secret(s.migration_database_url or s.database_url),
-                    lock_wait_seconds=s.migration_lock_wait_seconds,
-                    statement_timeout=s.migration_statement_timeout,
-                )
-            except DatabaseAway as error:
-                log.warning("DATABASE_AWAY", error=str(error))
-                await asyncio.sleep(SCHEMA_POLL_SECONDS)
 
     def _build(self) -> None:
         s, store = self._settings, self._store
@@ -145,7 +125,9 @@ class Daemon:
         pacer = Pacer(self._pace, lambda: store.live_daemons(lease), self._clock)
         self._roster = Roster(
             self.worker,
-            Edges(store, self._slots, self._carrier, pacer, self._publish, lambda: self._claims.wake()),
+            Edges(
+                store, self._slots, self._carrier, pacer, self._tally, self._publish, lambda: self._claims.wake()
+            ),
             lease_seconds=lease,
             margin_seconds=margin,
             clock=self._clock,
@@ -157,6 +139,7 @@ class Daemon:
             self._roster.epochs,
             self._roster.beaten,
             self._roster.is_degraded,
+            self._tally,
             interval_seconds=beat,
             clock=self._clock,
         )
@@ -190,6 +173,7 @@ class Daemon:
             Rhythm("ask silent", look_every, inquirer.ask_silent),
             Rhythm("search unknown", look_every, inquirer.search_unknown),
             Rhythm("sweep", SWEEP_EVERY_SECONDS, sweeper.sweep),
+            *self._archive.rhythms,
         ]
 
     # -- serve ------------------------------------------------------------------------------------------
@@ -222,6 +206,8 @@ class Daemon:
         async for hint in Listener(secret(self._settings.redis_url), self._namespace, self._look_again).hints():
             if hint.kind == "run":
                 self._claims.wake()
+            elif hint.kind == "recording":
+                self._archive.wake()
             self._roster.hear(hint)
 
     async def _look_again(self) -> None:
@@ -231,6 +217,7 @@ class Daemon:
 
     async def _freed(self, freed: Freed) -> None:
         """A look-up ended an attempt: tell ourselves and the others."""
+        self._tally.calls[freed.disposition] += 1
         hint = Hint("released", freed.business_id, freed.run_id, str(freed.attempt_id), freed.slot, freed.job_id)
         self._roster.hear(hint)
         await self._publish(hint)
@@ -249,6 +236,7 @@ class Daemon:
         log.info("DRAIN", runs=len(self._roster.runs))
         passed("drain.begun")
         self._roster.stop()
+        self._archive.stop()
         leaving = asyncio.ensure_future(self._leave())
         insisted = asyncio.ensure_future(self._insisted.wait())
         await asyncio.wait([leaving, insisted], timeout=LEAVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -256,6 +244,7 @@ class Daemon:
             # Postgres does not answer, or somebody insists: a connection that is waited for ends here.
             log.warning("LEFT_IN_HASTE", insisted=self._insisted.is_set())
             self._store.terminate()
+            self._archive.terminate()
         await cancelled([leaving, insisted], CANCEL_SECONDS)
         log.info("STOPPED", worker=str(self.worker))
 
@@ -268,7 +257,9 @@ class Daemon:
                 await self._hand_over()
         except (TimeoutError, TryAgainLater) as error:
             log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
-        await self._roster.drain(max(begun_at + DRAIN_SECONDS - self._clock(), 0.0))
+        await asyncio.gather(
+            self._roster.drain(max(begun_at + DRAIN_SECONDS - self._clock(), 0.0)), self._archive.drain()
+        )
         await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
 
     async def _hand_over(self) -> None:

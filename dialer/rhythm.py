@@ -52,6 +52,34 @@ class Rhythm:
         self._away = away is not None
 
 
+class Tasks:
+    """Tasks that somebody began and does not wait for: kept until they end, and their faults are seen."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Future[Any]] = set()
+
+    def start(self, work: Awaitable[T]) -> "asyncio.Future[T]":
+        """Begin at once."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self, within: float) -> None:
+        """End all; wait for them at most so many seconds."""
+        await cancelled(list(self._running), within)
+
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
+        self._running.discard(task)
+        report(task)
+
+
+def report(task: "asyncio.Future[Any]") -> None:
+    """When it has ended: a fault in our own code must be seen, and must not stop the others."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        fault("task", error)
+
+
 async def wait_or(event: asyncio.Event, seconds: float | None) -> bool:
     """Wait for the event, at most so long (None: for ever). Returns whether it came."""
     try:

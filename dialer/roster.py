@@ -2,50 +2,22 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from dialer.crashpoints import passed
-from dialer.edges.carrier import Carrier
-from dialer.edges.slots import Slots
-from dialer.edges.store import Store
+from dialer.edges.clock import unix_seconds
 from dialer.edges.wakeup import Hint
 from dialer.errors import DatabaseAway
-from dialer.loops.announcer import Announcer
-from dialer.loops.caller import Caller
+from dialer.held import Edges, Held
 from dialer.loops.desk import Desk
-from dialer.loops.pacer import Pacer
-from dialer.loops.settler import Settler
-from dialer.rhythm import cancelled, insist
+from dialer.rhythm import Tasks, insist
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding, is_trusted
 from dialer.rules.model import Business, Grant, Intent, LiveAttempt, Terms
-from dialer.telemetry import fault, logger
+from dialer.telemetry import logger
 
 log = logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A run of ours and what works for it."""
-
-    holding: Holding
-    caller: Caller
-    line: Announcer
-    task: "asyncio.Task[None]"
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What every run needs, opened by the daemon."""
-
-    store: Store
-    slots: Slots
-    carrier: Carrier
-    pacer: Pacer
-    publish: Callable[[Hint], Awaitable[object]]
-    room_for_runs: Callable[[], None]
 
 
 class Roster:
@@ -64,13 +36,14 @@ class Roster:
         self.gate = Gate()
         self.runs: dict[int, Held] = {}
         self.desks: dict[int, Desk] = {}
-        self._desk_tasks: dict[int, asyncio.Task[None]] = {}
+        self._desk_tasks: dict[int, asyncio.Future[None]] = {}
+        self.tally = edges.tally
         self.draining = False
         self._edges = edges
         self._lease = lease_seconds
         self._margin = margin_seconds
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._leaving: list[Held] = []
         # Runs let go with calls live: their ends are still told in the log.
         self._gone: dict[int, Held] = {}
@@ -86,6 +59,8 @@ class Roster:
             holding = Holding.of(run, claimed_at)
             for attempt in left[run.run_id]:
                 holding.began(attempt.attempt_id, attempt.slot, attempt.job_id, claimed_at)
+            how = "taken_over" if run.taken_over else "again" if run.resumed else "first"
+            self.tally.claims[how] += 1
             self._hold(holding)
 
     def _hold(self, holding: Holding) -> None:
@@ -94,22 +69,7 @@ class Roster:
         if known is not None:
             self.lost(known.holding, "claimed anew")
         desk = self._desk(terms)
-        line = Announcer(holding, self._edges.store, lambda: self.active(terms.business_id))
-        settler = Settler(holding, desk, line, self, store=self._edges.store, carrier=self._edges.carrier)
-        caller = Caller(
-            holding,
-            desk,
-            line,
-            self,
-            store=self._edges.store,
-            carrier=self._edges.carrier,
-            settle=settler.settle,
-            permits=self._edges.pacer.permits,
-            is_expired=self._edges.pacer.is_expired,
-            gate=self.gate,
-            clock=self._clock,
-        )
-        self.runs[terms.run_id] = Held(holding, caller, line, self._start(caller.serve()))
+        self.runs[terms.run_id] = Held.at_work(holding, desk, self, self._edges, self._tasks, self._clock)
         desk.join(holding)
 
     def lost(self, holding: Holding, why: str) -> None:
@@ -122,7 +82,7 @@ class Roster:
             if holding.live:
                 self._gone[holding.terms.run_id] = held
             self._edges.room_for_runs()
-            self._start(self._say_farewell(held))
+            self._tasks.start(self._say_farewell(held))
             held.caller.stop()
             desk = self.desks.get(holding.terms.business_id)
             if desk is not None and desk.runs.get(holding.terms.run_id) is holding:
@@ -162,6 +122,9 @@ class Roster:
             return
         if hint.kind == "released" and hint.attempt_id is not None and hint.slot is not None:
             self._released(desk, hint.run_id, UUID(hint.attempt_id), hint.slot)
+            if hint.heard_at is not None and self._somebody_waits(desk):
+                age = max(unix_seconds() - hint.heard_at, 0.0)
+                self.tally.handovers.freed(hint.business_id, hint.slot, self._clock() - age)
         elif hint.kind == "business":
             desk.doubt()
         elif hint.kind == "handed" and hint.to == str(self.worker):
@@ -169,6 +132,7 @@ class Roster:
 
     def doubt_all(self) -> None:
         """Hints may have been missed: every desk compares with Postgres."""
+        self.tally.handovers.forget()
         for desk in self.desks.values():
             desk.doubt()
 
@@ -189,7 +153,7 @@ class Roster:
         if not holding.live:
             self._gone.pop(run_id, None)
         if run_id in self.runs and not holding.live and holding.queued <= 0:
-            self._start(self._look_whether_over(holding))
+            self._tasks.start(self._look_whether_over(holding))
 
     async def _look_whether_over(self, holding: Holding) -> None:
         """The last call that we know of has ended: see at once, not at the next beat, whether the run has."""
@@ -200,6 +164,9 @@ class Roster:
             return
         if status != "running":
             self.lost(holding, "it is over")
+
+    def _somebody_waits(self, desk: Desk) -> bool:
+        return any(self.may_dial(holding) and holding.wanted(self._clock()) for holding in desk.runs.values())
 
     # -- what the loops ask -----------------------------------------------------------------------------
 
@@ -230,10 +197,7 @@ class Roster:
         hint = Hint(
             "released", terms.business_id, terms.run_id, str(intent.attempt_id), intent.slot, intent.job_id
         )
-        self._start(self._publish(hint))
-
-    async def _publish(self, hint: Hint) -> None:
-        await self._edges.publish(hint)
+        self._tasks.start(self._edges.publish(hint))
 
     async def account_changed(self, reason: str | None) -> None:
         """The carrier refuses the account, or takes it again: show it on every run."""
@@ -264,6 +228,8 @@ class Roster:
     def tidy(self) -> None:
         """Close the desks that nobody needs: a daemon that lives for years meets many businesses."""
         for business_id, desk in list(self.desks.items()):
+            if not any(h.queued > 0 or h.reserved or h.unanswered for h in desk.runs.values()):
+                self.tally.handovers.forget(business_id)
             if desk.is_idle():
                 del self.desks[business_id]
                 self._desk_tasks.pop(business_id).cancel()
@@ -273,7 +239,7 @@ class Roster:
 
     async def close(self, within: float) -> None:
         """End every task; wait for them at most so many seconds."""
-        await cancelled(list(self._tasks), within)
+        await self._tasks.close(within)
 
     # -- how --------------------------------------------------------------------------------------------
 
@@ -290,7 +256,7 @@ class Roster:
                 clock=self._clock,
             )
             self.desks[terms.business_id] = desk
-            self._desk_tasks[terms.business_id] = self._start(desk.serve())
+            self._desk_tasks[terms.business_id] = self._tasks.start(desk.serve())
         desk.limit = terms.business_limit
         return desk
 
@@ -298,14 +264,3 @@ class Roster:
         held = self.runs.get(holding.terms.run_id)
         if held is not None and held.holding is holding:
             held.caller.grant(grants)
-
-    def _start(self, work: Awaitable[None]) -> "asyncio.Task[None]":
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            fault("task", error)

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from simulator.faults import Do, Fault
+from simulator.recordings import Sound
 from simulator.refusals import Refusal, usual
 
 _HTML = b"""<html>\r
@@ -17,12 +19,16 @@ _HTML = b"""<html>\r
 """
 
 
+_PIECE_BYTES = 128 * 1024
+_STALL_SECONDS = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer, not yet sent."""
 
     status: int
-    body: bytes
+    body: bytes | Sound
     content_type: str = "application/json;charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
     code: int | None = None
@@ -66,7 +72,29 @@ async def send(request: web.Request, answer: Answer, fault: Fault | None = None)
     headers = _headers(answer)
     if fault is not None and fault.do is Do.CUT:
         return await _send_half(request, answer, headers)
+    if fault is not None and fault.do is Do.STALL:
+        return await _stream(request, answer, headers, fault.seconds)
+    if isinstance(answer.body, Sound):
+        return await _stream(request, answer, headers)
     return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+async def _stream(
+    request: web.Request, answer: Answer, headers: dict[str, str], stall_seconds: float | None = 0.0
+) -> web.StreamResponse:
+    """Piece by piece, with a pause half way."""
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    response.content_length = len(answer.body)
+    with suppress(ConnectionResetError):  # the caller has gone
+        await response.prepare(request)
+        half = len(answer.body) // 2
+        for begin, end in ((0, half), (half, len(answer.body))):
+            for at in range(begin, end if request.method == "GET" else begin, _PIECE_BYTES):
+                await response.write(answer.body[at : min(at + _PIECE_BYTES, end)])
+            if begin == 0:
+                await pause(_STALL_SECONDS if stall_seconds is None else stall_seconds)
+        await response.write_eof()
+    return response
 
 
 async def _send_half(request: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:

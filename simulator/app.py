@@ -74,7 +74,7 @@ class Simulator:
         app.add_routes(
             [
                 *CallsApi(self._panel, self.faults, self.exchange, self.ledger, self._changes).routes(),
-                *RecordingsApi(self._panel, self.faults, self.exchange).routes(),
+                *RecordingsApi(self._panel, self.faults, self.exchange, self.ledger).routes(),
                 *Switches(self).routes(),
             ]
         )

@@ -260,6 +260,7 @@ class Exchange:
     def _start_recording(self, call: Call) -> None:
         channels = 2 if call.order.recording_channels == "dual" else 1
         recording = Recording(f"RE{uuid.uuid4().hex}", call.sid, call.account_sid, channels)
+        recording.bytes = self._panel.settings.recording_bytes
         call.recording = self.recordings[recording.sid] = recording
         self._tell_recording(call, recording)
 
@@ -269,7 +270,8 @@ class Exchange:
         self._later(call, delay, lambda: self._finish_recording(call, recording))
 
     def _finish_recording(self, call: Call, recording: Recording) -> None:
-        recording.move("completed", call.duration_seconds)
+        absent = self._panel.settings.recordings_absent
+        recording.move("absent" if absent else "completed", call.duration_seconds)
         self._tell_recording(call, recording)
         self._changes.mark()
 

@@ -40,6 +40,8 @@ class Do(StrEnum):
     """The right answer, but the connection closes half way through its body."""
     TRUNCATE = "truncate"
     """The right status, half a body, and a Content-Length that fits that half."""
+    STALL = "stall"
+    """The right answer, but nothing for `seconds` (as with slow) half way through its body."""
     SLOW = "slow"
     """Answer after `seconds` (default: the setting `slow_answer_seconds`)."""
     REDIRECT = "redirect"
@@ -59,7 +61,7 @@ class Do(StrEnum):
 
 
 _ON_CALLBACK = {Do.DUPLICATE, Do.LOSE, Do.LATE, Do.REORDER}
-_ON_REST = {Do.ERROR, Do.HTML, Do.DROP, Do.CUT, Do.TRUNCATE, Do.SLOW, Do.REDIRECT}
+_ON_REST = {Do.ERROR, Do.HTML, Do.DROP, Do.CUT, Do.TRUNCATE, Do.STALL, Do.SLOW, Do.REDIRECT}
 _POSSIBLE: dict[On, set[Do]] = {
     **dict.fromkeys(On, _ON_REST),
     On.CREATE: _ON_REST | {Do.CALLBACK_FIRST},
@@ -98,7 +100,7 @@ class Fault:
     message: str | None = None
     retry_after: float | None = Field(default=None, ge=0)
     seconds: float | None = Field(default=None, ge=0)
-    """Waited before the answer, with any `do`; of a late callback, how late (default 1)."""
+    """Waited before the answer, with any `do` but stall; of a late callback, how late (default 1)."""
     location: str | None = None
     outcome: Outcome | None = None
     copies: int = Field(default=1, ge=1)

@@ -66,6 +66,21 @@ class Delivery:
     error: str | None = None
 
 
+@dataclass(slots=True)
+class MediaRead:
+    """One request for the sound of a recording. `whole`: all of it went out, from the first byte to the last."""
+
+    recording_sid: str
+    call_sid: str
+    at: float
+    method: str
+    authorized: bool
+    ended: float | None = None
+    """None while it is being answered, and for ever if the caller went away."""
+    status: int | None = None
+    whole: bool = False
+
+
 class Ledger:
     """Never forgets, until it is cleared."""
 
@@ -73,6 +88,7 @@ class Ledger:
         self.arrivals: list[Arrival] = []
         self.calls: dict[str, Placed] = {}
         self.deliveries: list[Delivery] = []
+        self.media: list[MediaRead] = []
         self.live_now = 0
         self.delivered = 0
 
@@ -123,6 +139,7 @@ class Ledger:
         """Forgets all but the calls that are still live."""
         self.arrivals.clear()
         self.deliveries.clear()
+        self.media.clear()
         self.delivered = 0
         self.calls = {sid: placed for sid, placed in self.calls.items() if placed.ended is None}
 
@@ -138,6 +155,10 @@ class Ledger:
 
     def calls_per_number(self) -> dict[str, int]:
         return dict(Counter(placed.to for placed in self.calls.values()))
+
+    def media_of(self, recording_sid: str) -> list[MediaRead]:
+        """The requests for the sound of a recording that were answered with it, in part or whole."""
+        return [one for one in self.media if one.recording_sid == recording_sid and one.method == "GET"]
 
     def most_live(self) -> int:
         """The most calls live at one moment."""

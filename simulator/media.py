@@ -1,5 +1,7 @@
 """The REST API of the carrier: recordings and their sound."""
 
+import time
+
 from aiohttp import web
 
 from simulator import refusals
@@ -7,7 +9,8 @@ from simulator.answers import Answer, json_answer, no_content, refusal_answer
 from simulator.calls import Call
 from simulator.exchange import Exchange
 from simulator.faults import Faults, On
-from simulator.recordings import Recording, mp3, wav
+from simulator.ledger import Ledger, MediaRead
+from simulator.recordings import Recording
 from simulator.resources import Page, account_path, page_resource, recording_resource
 from simulator.rest import Door
 from simulator.settings import Panel
@@ -18,8 +21,9 @@ _NOT_FOUND = refusal_answer(refusals.NOT_FOUND)
 class RecordingsApi:
     """`/Recordings` of the account and of one call."""
 
-    def __init__(self, panel: Panel, faults: Faults, exchange: Exchange) -> None:
+    def __init__(self, panel: Panel, faults: Faults, exchange: Exchange, ledger: Ledger) -> None:
         self._exchange = exchange
+        self._ledger = ledger
         self._door = Door(panel, faults)
 
     def routes(self) -> list[web.RouteDef]:
@@ -74,8 +78,19 @@ class RecordingsApi:
         return await self._door.answer(request, On.RECORDING, act, self._call_of(recording))
 
     async def media(self, request: web.Request) -> web.StreamResponse:
-        """The sound; WAV if no ending is given; 404 until it has been processed. Ranges are honoured."""
+        """The sound; WAV if no ending is given; 404 until it has been processed. Ranges are honoured.
+
+        Faults strike a GET: a HEAD has no body to spoil.
+        """
         recording = self._wanted(request)
+        read = MediaRead(
+            request.match_info["recording"],
+            recording.call_sid if recording else "",
+            time.monotonic(),
+            request.method,
+            "Authorization" in request.headers,
+        )
+        self._ledger.media.append(read)
 
         async def act() -> Answer:
             if recording is None or not recording.ready:
@@ -83,7 +98,13 @@ class RecordingsApi:
             return _sound(request, recording)
 
         public = not self._door.panel.settings.media_auth
-        return await self._door.answer(request, On.MEDIA, act, self._call_of(recording), public=public)
+        response = await self._door.answer(
+            request, On.MEDIA, act, self._call_of(recording), public=public, spared=request.method == "HEAD"
+        )
+        read.ended, read.status = time.monotonic(), response.status
+        if recording is not None and request.method == "GET" and response.status == 200:
+            read.whole = response.body_length >= len(recording.sound(request.match_info["ending"]))
+        return response
 
     def _wanted(self, request: web.Request) -> Recording | None:
         return self._exchange.recordings.get(request.match_info["recording"])
@@ -93,10 +114,8 @@ class RecordingsApi:
 
 
 def _sound(request: web.Request, recording: Recording) -> Answer:
-    if request.match_info["ending"] == ".mp3":
-        sound, content_type = mp3(recording.duration_seconds), "audio/mpeg"
-    else:
-        sound, content_type = wav(recording.duration_seconds, recording.channels), "audio/x-wav"
+    ending = request.match_info["ending"]
+    sound, content_type = recording.sound(ending), "audio/mpeg" if ending == ".mp3" else "audio/x-wav"
     headers = {"Accept-Ranges": "bytes"}
     try:
         start, end, _ = request.http_range.indices(len(sound))

@@ -16,9 +16,29 @@ _MP3_FRAME = bytes((0xFF, 0xF3, 0x40, 0xC4)) + bytes(100)
 _MP3_FRAMES_PER_SECOND = 22_050 / 576
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Bytes that need not be in memory: a head, then one unit again and again, up to the size."""
+
+    head: bytes
+    unit: bytes
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, wanted: slice) -> bytes:
+        start, end, _ = wanted.indices(self.size)
+        from_head = self.head[start:end]
+        at, count = max(start - len(self.head), 0), max(end - max(start, len(self.head)), 0)
+        skipped = at % len(self.unit)
+        units = self.unit * ((skipped + count) // len(self.unit) + 1)
+        return from_head + units[skipped : skipped + count]
+
+
 @dataclass(slots=True, eq=False)
 class Recording:
-    """The recording of one call; `status` is in-progress, processing or completed."""
+    """The recording of one call; `status` is in-progress, processing, completed or absent."""
 
     sid: str
     call_sid: str
@@ -29,6 +49,8 @@ class Recording:
     status: str = "in-progress"
     duration_seconds: int = -1
     """Unknown (-1, as the carrier says) until the call has ended."""
+    bytes: int = 0
+    """How large it is; 0: as its duration has it."""
 
     def move(self, status: str, duration_seconds: int) -> None:
         self.status, self.duration_seconds = status, duration_seconds
@@ -42,18 +64,22 @@ class Recording:
     def ready(self) -> bool:
         return self.status == "completed"
 
+    def sound(self, ending: str) -> Sound:
+        """What is heard: of each recording another, told apart by its bytes. `ending`: .mp3, .wav or none."""
+        if ending == ".mp3":
+            frame = _MP3_FRAME[: -len(self.sid)] + self.sid.encode()
+            frames = max(1, math.ceil(self.duration_seconds * _MP3_FRAMES_PER_SECOND))
+            return Sound(b"", frame, self.bytes or len(frame) * frames)
+        head, second = wav(max(1, self.duration_seconds), self.channels, int(self.sid[-2:], 16))
+        return Sound(head, second, self.bytes or len(head) + len(second) * max(1, self.duration_seconds))
+
 
 @lru_cache(maxsize=16)
-def mp3(seconds: int) -> bytes:
-    """That much silence as MP3."""
-    return _MP3_FRAME * max(1, math.ceil(seconds * _MP3_FRAMES_PER_SECOND))
-
-
-@lru_cache(maxsize=16)
-def wav(seconds: int, channels: int) -> bytes:
-    """That much of a quiet tone as 16-bit WAV."""
+def wav(seconds: int, channels: int, pitch: int) -> tuple[bytes, bytes]:
+    """The head of so long a 16-bit WAV, and one second of a quiet tone."""
     one_second = b"".join(
-        struct.pack("<h", round(3000 * math.sin(2 * math.pi * _TONE_HERTZ * step / _WAV_RATE))) * channels
+        struct.pack("<h", round(3000 * math.sin(2 * math.pi * (_TONE_HERTZ + pitch) * step / _WAV_RATE)))
+        * channels
         for step in range(_WAV_RATE)
     )
     sound = io.BytesIO()
@@ -61,5 +87,5 @@ def wav(seconds: int, channels: int) -> bytes:
         out.setnchannels(channels)
         out.setsampwidth(2)
         out.setframerate(_WAV_RATE)
-        out.writeframes(one_second * max(1, seconds))
-    return sound.getvalue()
+        out.writeframes(one_second * seconds)
+    return sound.getvalue()[: -len(one_second) * seconds], one_second

@@ -44,6 +44,10 @@ class Settings:
     """From the answer to the verdict on whether a machine answered."""
     recording_seconds: float = Field(default=0.5, ge=0)
     """From the end of a call until its recording can be had."""
+    recording_bytes: int = Field(default=0, ge=0)
+    """How large the recordings are that begin from now on; 0: as their duration has it."""
+    recordings_absent: bool = False
+    """Recordings that are asked for from now on are not made: told by the callback of `absent`."""
     jitter: float = Field(default=0.3, ge=0, le=1)
     """Each of the times above is stretched or shortened by up to this fraction."""
 

@@ -27,7 +27,7 @@
 
     POST   /_sim/hangup                {"sid": "CA…"} or {"to": "+1555…"} or {"all": true}: the callee hangs up
                                        (a ringing call is declined) -> {"hung_up": ["CA…"]}
-    GET    /_sim/ledger                ?attempt= ?to= -> {"summary", "calls", "arrivals", "deliveries"}
+    GET    /_sim/ledger                ?attempt= ?to= -> {"summary", "calls", "arrivals", "deliveries", "media"}
     GET    /_sim/ledger/summary        -> {"creates", "accepted", "refused", "calls", "live", "most_live",
            "most_live_by_group", "calls_per_attempt", "most_calls_of_an_attempt", "without_attempt",
            "calls_per_number", "callbacks": {"pending", "delivered", "dropped", "lost"}, "now"}
@@ -150,6 +150,7 @@ class Switches:
                 "calls": [asdict(one) for one in calls],
                 "arrivals": [asdict(one) for one in arrivals],
                 "deliveries": [asdict(one) for one in ledger.deliveries if one.sid in sids],
+                "media": [asdict(one) for one in ledger.media if one.call_sid in sids],
             }
         )
 

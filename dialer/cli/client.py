@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,37 +14,48 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from dialer.cli.failures import BadInput
+from dialer.cli.troubles import NOT_OURS, Refused, Unreachable, json_of, refusal
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # A hundred thousand leads are parsed and stored before their answer comes.
 UPLOAD_ANSWER_WITHIN_SECONDS = 300.0
-PAGE = 500
 
-_NOT_OURS = "what answers is not the dialer's control: does DIALER_URL name it?"
+_CHUNK = 1 << 16
 
 Query = Mapping[str, str | int | None]
 
 
-class Unreachable(Exception):
-    """The server did not answer; whether it acted is unknown when `sent`, else it did not."""
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: Query | None = None
+    body: bytes | None = None
+    content_type: str | None = None
+    idempotency_key: str | None = None
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
+    @property
+    def harmless(self) -> bool:
+        """Whether sending it once more does nothing twice."""
+        return self.method == "GET" or self.idempotency_key is not None
 
+    def target(self, url: str) -> str:
+        given = {name: value for name, value in (self.query or {}).items() if value is not None}
+        return urlsplit(url).path.rstrip("/") + self.path + (f"?{urlencode(given)}" if given else "")
 
-class Refused(Exception):
-    """The server answered with an error; the message is for the user, faults of the input line by line."""
-
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after  # seconds
+    def headers(self, token: str | None) -> dict[str, str]:
+        wanted = {
+            "Accept": "application/json, */*;q=0.5",
+            "Authorization": f"Bearer {token}" if token else None,
+            "Content-Type": self.content_type,
+            "Idempotency-Key": self.idempotency_key,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Client:
-    """Talks to one control. Every method raises Unreachable and Refused."""
+    """Talks to one control, each request once (see `patience`). Every method raises Unreachable and Refused."""
 
     url: str = DEFAULT_URL
     token: str | None = None
@@ -51,75 +63,112 @@ class Client:
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """The JSON of the answer."""
-        return self._request("GET", path, query, None, {}, self.answer_within)
+        return self._ask(Request("GET", path, query))
 
-    def post(self, path: str, body: Mapping[str, Any], query: Query | None = None) -> Any:
+    def post(
+        self, path: str, body: Mapping[str, Any], query: Query | None = None, idempotency_key: str | None = None
+    ) -> Any:
         """The JSON of the answer to a JSON body."""
-        content = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        return self._request("POST", path, query, content, headers, self.answer_within)
+        return self._ask(_with_json("POST", path, body, query, idempotency_key))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON of the answer to a JSON body."""
+        return self._ask(_with_json("PATCH", path, body))
+
+    def delete(self, path: str) -> None:
+        self._ask(Request("DELETE", path))
 
     def post_csv(self, path: str, text: str, query: Query, idempotency_key: str) -> Any:
         """The JSON of the answer to a CSV body. The same key and content may be sent again safely."""
-        headers = {"Content-Type": "text/csv; charset=utf-8", "Idempotency-Key": idempotency_key}
-        return self._request("POST", path, query, text.encode(), headers, UPLOAD_ANSWER_WITHIN_SECONDS)
+        csv = "text/csv; charset=utf-8"
+        request = Request("POST", path, query, text.encode(), csv, idempotency_key)
+        return self._ask(request, UPLOAD_ANSWER_WITHIN_SECONDS)
 
-    def pages(self, path: str, query: Query) -> Iterator[Any]:
-        """Every item of a list, page by page."""
-        cursor: str | None = None
-        while True:
-            page = expect(self.get(path, {"limit": PAGE, **query, "cursor": cursor}), "data", "next_cursor")
-            yield from page["data"]
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
+    def download(self, path: str, query: Query | None = None) -> Iterator[bytes]:
+        """The content of an answer as it comes; what refuses it is raised before this returns."""
+        request = Request("GET", path, query)
+        connection, response = self._send(request, self.answer_within)
+        if response.status < 400:
+            return self._chunks(request, connection, response)
+        raise self._refusal(request, connection, response)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Query | None,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        answer_within: float,
-    ) -> Any:
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        target = urlsplit(self.url).path.rstrip("/") + path + (f"?{urlencode(given)}" if given else "")
-        if self.token:
-            headers = {**headers, "Authorization": f"Bearer {self.token}"}
+    def _ask(self, request: Request, answer_within: float | None = None) -> Any:
+        connection, response = self._send(request, answer_within or self.answer_within)
+        if response.status >= 400:
+            raise self._refusal(request, connection, response)
+        with closing(connection), self._network(request):
+            content = response.read()
+        body = json_of(content)
+        if content and body is None:
+            raise Refused(response.status, NOT_OURS)
+        return body
+
+    def _refusal(
+        self, request: Request, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> Refused:
+        with closing(connection), self._network(request):
+            return refusal(response, response.read())
+
+    def _send(
+        self, request: Request, answer_within: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """The answer of which only the head was read. Who gets the connection closes it."""
         connection = _connection(self.url, answer_within)
-        sent = False
         try:
-            connection.connect()
-            sent = True
-            connection.request(method, target, body, {"Accept": "application/json", **headers})
-            response = connection.getresponse()
-            return self._answer(response, response.read())
+            with self._network(request, sent=False):
+                connection.connect()
+            with self._network(request):
+                # A server that refuses a long body may answer and close before it has read all of it.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(
+                        request.method, request.target(self.url), request.body, request.headers(self.token)
+                    )
+                return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _chunks(
+        self, request: Request, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> Iterator[bytes]:
+        with closing(connection):
+            while True:
+                with self._network(request):
+                    chunk = response.read1(_CHUNK)
+                if not chunk:
+                    break
+                yield chunk
+            if response.length:  # so many bytes were promised beside those that came
+                raise Unreachable(f"the answer of {self.url} broke off", sent=True)
+
+    @contextmanager
+    def _network(self, request: Request, *, sent: bool = True) -> Iterator[None]:
+        """Turns trouble with the connection into Unreachable."""
+        try:
+            yield
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-            raise Unreachable(
-                f"no answer from {self.url} ({reason}): is it running, and does DIALER_URL name it?", sent=sent
-            ) from error
-        finally:
-            connection.close()
-
-    def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Any:
-        try:
-            body = json.loads(content) if content else None
-        except ValueError:
-            body = None
-            if response.status < 400:
-                raise Refused(response.status, _NOT_OURS) from None
-        if response.status < 400:
-            return body
-        raise Refused(response.status, _explain(response.status, body), _retry_after(response))
+            advice = "is it running, and does DIALER_URL name it?"
+            if sent and not request.harmless:
+                advice = "it may or may not have acted: look before you repeat the command"
+            raise Unreachable(f"no answer from {self.url} ({reason}): {advice}", sent=sent) from error
 
 
 def expect(answer: Any, *names: str) -> dict[str, Any]:
     """The answer, when it is an object with these members. Raises Refused: somebody else answered."""
     if not isinstance(answer, dict) or any(name not in answer for name in names):
-        raise Refused(200, _NOT_OURS)
+        raise Refused(200, NOT_OURS)
     return answer
+
+
+business_option = click.option(
+    "--business",
+    type=click.IntRange(min=1),
+    envvar="DIALER_BUSINESS",
+    show_envvar=True,
+    metavar="ID",
+    help="The business to act for, with the operator's token.",
+)
 
 
 def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,6 +195,7 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="DIALER_TOKEN_FILE",
         show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
         help="A file that holds the token.",
     )
     @wraps(command)
@@ -175,32 +225,15 @@ def _first_word(path: Path | None) -> str | None:
         raise BadInput(f"DIALER_TOKEN_FILE (or --token-file) cannot be read ({type(error).__name__})") from error
 
 
+def _with_json(
+    method: str, path: str, body: Mapping[str, Any], query: Query | None = None, key: str | None = None
+) -> Request:
+    return Request(method, path, query, json.dumps(body).encode(), "application/json", key)
+
+
 def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=ssl.create_default_context())
     return http.client.HTTPConnection(host, parts.port, timeout=timeout)
-
-
-def _explain(status: int, body: Any) -> str:
-    """A problem (RFC 9457) in words: its detail, then each fault by its pointer."""
-    problem = body if isinstance(body, dict) else {}
-    said = problem.get("detail") or problem.get("title") or http.client.responses.get(status, "error")
-    lines = [f"{said} ({status}{' ' + str(problem['code']) if problem.get('code') else ''})"]
-    if status == 401:
-        lines[0] += ": set DIALER_TOKEN to a key of the business or to the operator's token"
-    faults = problem.get("errors")
-    lines += [
-        f"  {fault.get('pointer', '?')}: {fault.get('detail', '?')}"
-        for fault in (faults if isinstance(faults, list) else [])
-        if isinstance(fault, dict)
-    ]
-    return "\n".join(lines)
-
-
-def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    try:
-        return float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return None

@@ -9,14 +9,17 @@ from typing import Any
 import click
 
 from dialer import config
-from dialer.cli.client import Client, Unreachable, expect
+from dialer.cli.client import Client, expect
 from dialer.cli.failures import FAILED, Failed, say
+from dialer.cli.group import example
 from dialer.cli.interrupts import Interrupts, interrupts
 from dialer.cli.leads import Leads, read_leads, sample_leads
+from dialer.cli.lists import Listing
 from dialer.cli.run import Run, follow
 from dialer.cli.show import json_option, print_json, print_table, progress
 from dialer.cli.stack import SIMULATED_FROM_NUMBER, Blueprint, Stack
 from dialer.cli.start import Started, send, summary, tell_rejected
+from dialer.cli.troubles import Unreachable
 
 _TWIML = "<Response><Say>This is the dialer's demonstration. Goodbye.</Say></Response>"
 
@@ -32,7 +35,7 @@ class Outcome:
     most_live: int  # by the carrier's own ledger
 
 
-@click.command()
+@click.command(epilog=example("dialer demo", "dialer demo leads.csv --limit 5"))
 @click.argument("leads", metavar="[LEADS.csv]", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--limit", type=click.IntRange(1, 1000), default=3, show_default=True, help="Live calls at once.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the logs of the processes.")
@@ -117,7 +120,7 @@ def _dial(stack: Stack, leads: Leads, limit: int) -> Outcome:
     tell_rejected(started)
     with progress() as show:
         run = follow(stack.client, started.run_id, show, until=_is_over, meanwhile=stack.check)
-    jobs = list(stack.client.pages(f"/api/runs/{run.run_id}/jobs", {}))
+    jobs = list(Listing(stack.client, f"/api/runs/{run.run_id}/jobs", {}))
     ledger = Client(stack.simulator_url or "").get("/_sim/ledger/summary")
     return Outcome(run, jobs, time.monotonic() - began, limit, ledger["most_live"])
 

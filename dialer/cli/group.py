@@ -6,13 +6,19 @@ from typing import Any
 
 import click
 
-from dialer.cli.client import Refused, Unreachable
 from dialer.cli.failures import BAD_INPUT, FAILED, BadInput, Failed, say
+from dialer.cli.troubles import Refused, Unreachable
 from dialer.embedded import EmbeddedServersError
 from dialer.errors import CheckYourSettings
 
 # The server's ways of saying that the input, not the moment or the right, is at fault.
 _INPUT_AT_FAULT = (400, 413, 415, 422)
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help that shows how it is used."""
+    heading = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
 
 
 class Commands(click.Group):

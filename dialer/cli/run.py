@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dialer.cli.client import Client, Refused, Unreachable, expect
+from dialer.cli.client import Client, expect
+from dialer.cli.patience import passing, pause_before_repeating
+from dialer.cli.troubles import Refused, Unreachable
 
 ENDED = ("completed", "stopped", "cancelled", "failed")
 LOOK_EVERY_SECONDS = 0.3
@@ -69,16 +71,12 @@ def follow(
         try:
             run = fetch(client, run_id)
         except (Unreachable, Refused) as trouble:
-            if not _passing(trouble) or time.monotonic() - last_heard > SILENCE_BORNE_SECONDS:
+            if not passing(trouble) or time.monotonic() - last_heard > SILENCE_BORNE_SECONDS:
                 raise
-            pause = min(getattr(trouble, "retry_after", None) or 1.0, 5.0)
+            pause = min(pause_before_repeating(trouble), 5.0)
         else:
             last_heard = time.monotonic()
             show(run)
             if until(run):
                 return run
         time.sleep(pause)
-
-
-def _passing(trouble: Unreachable | Refused) -> bool:
-    return isinstance(trouble, Unreachable) or trouble.status in (429, 502, 503, 504)

@@ -9,6 +9,7 @@ import click
 from dialer import config
 from dialer.cli.child import Child, Program, environment_with, python_module
 from dialer.cli.failures import FAILED, say
+from dialer.cli.group import example
 from dialer.cli.interrupts import Interrupts, StopAsked, interrupts
 from dialer.cli.stack import CONTROL_STOPS_WITHIN, DAEMON_STOPS_WITHIN
 
@@ -16,7 +17,7 @@ _MODULES = {"api": "control", "worker": "dialer"}
 _LOOK_EVERY_SECONDS = 0.1
 
 
-@click.command()
+@click.command(epilog=example("SERVICE_ROLE=worker dialer serve"))
 @click.pass_context
 def serve(ctx: click.Context) -> None:
     """Run what SERVICE_ROLE says: `api` is control, `worker` the daemon, `all` (the default) both.

@@ -3,13 +3,15 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,9 +20,9 @@ from rich.text import Text
 from dialer.cli.failures import say
 from dialer.cli.run import Run
 
-# Wide enough for every row: what reads a pipe or a file wants no wrapped line.
-_UNBOUNDED_WIDTH = 100_000
 _LINE_EVERY_SECONDS = 1.0
+# A long list is shown in parts of so many rows: the columns of a later part may turn out wider.
+_ROWS_AT_ONCE = 500
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Data as JSON.")
 
@@ -30,28 +32,61 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, ensure_ascii=False))
 
 
+def print_json_list(items: Iterable[Any], before: str = "", after: str = "") -> None:
+    """A JSON array on stdout, an item a line, as they come. One that broke off lacks its bracket."""
+    click.echo(before + "[", nl=False)
+    separator = "\n"
+    for item in items:
+        click.echo(separator + json.dumps(item, ensure_ascii=False), nl=False)
+        separator = ",\n"
+    click.echo(("]" if separator == "\n" else "\n]") + after)
+
+
+def print_json_with_list(data: Mapping[str, Any], name: str, items: Iterable[Any]) -> None:
+    """A JSON object (not an empty one) with one member more: a list, an item a line, as they come."""
+    start = json.dumps(data, ensure_ascii=False).removesuffix("}")
+    print_json_list(items, f'{start}, "{name}": ', "}")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """An aligned table on stdout; with lines and bold headings on a terminal only."""
-    terminal = sys.stdout.isatty()
-    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
-    width = None if terminal else _UNBOUNDED_WIDTH
-    console = Console(width=width, force_terminal=terminal, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+    cells = (tuple(printable(cell) for cell in row) for row in rows)
+    widths = [cell_len(column) for column in columns]
+    heading: Sequence[str] | None = columns
+    draw = _drawn if on_terminal() else _aligned
+    for part in _parts(cells):
+        widths = [max([width, *(cell_len(row[n]) for row in part)]) for n, width in enumerate(widths)]
+        for line in draw(heading, part, widths):
+            click.echo(line.rstrip())
+        heading = None
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line, on stdout."""
-    shown = [(name, _printable(value)) for name, value in facts]
+    for name, value in aligned_facts(facts):
+        click.echo(f"{name}  {value}".rstrip())
+
+
+def aligned_facts(facts: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    """Names of one width, and values without control characters."""
+    shown = [(name, printable(value)) for name, value in facts]
     width = max((len(name) for name, _ in shown), default=0)
-    for name, value in shown:
-        click.echo(f"{name:<{width}}  {value}".rstrip())
+    return [(f"{name:<{width}}", value) for name, value in shown]
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table for a terminal."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout.isatty()
 
 
 @contextmanager
@@ -97,16 +132,44 @@ def when(moment: str | None) -> str:
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def printable(value: object) -> str:
+    """As text without control characters: names come from anywhere."""
+    text = "" if value is None else str(value)
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _parts(rows: Iterable[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
+    """At least one, which may be empty."""
+    rows = iter(rows)
+    part = list(islice(rows, _ROWS_AT_ONCE))
+    yield part
+    while part := list(islice(rows, _ROWS_AT_ONCE)):
+        yield part
+
+
+def _aligned(heading: Sequence[str] | None, rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    """Never wrapped: what reads a pipe or a file wants whole lines."""
+    for row in rows if heading is None else [heading, *rows]:
+        yield "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+
+
+def _drawn(heading: Sequence[str] | None, rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    console = Console(force_terminal=True, highlight=False)
+    table = table_of(heading or [""] * len(widths), rows)
+    table.show_header = heading is not None
+    # Parts of one list stand below each other as long as there is room.
+    if sum(widths) + 2 * len(widths) <= console.width:
+        for column, width in zip(table.columns, widths, strict=True):
+            column.min_width = width
+    with console.capture() as capture:
+        console.print(table)
+    yield from capture.get().splitlines()
+
+
 def _title(run: Run) -> str:
     return f"run {run.run_id} {run.status}"
 
 
 def _state(run: Run) -> str:
-    parts = [f"{run.active_calls} live", run.how_calls_ended, _printable(run.last_error)]
+    parts = [f"{run.active_calls} live", run.how_calls_ended, printable(run.last_error)]
     return "; ".join(part for part in parts if part)
-
-
-def _printable(value: object) -> str:
-    """As text without control characters: names come from anywhere."""
-    text = "" if value is None else str(value)
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

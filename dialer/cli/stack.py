@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from dialer.cli.child import Child, Program, environment_with, python_module
-from dialer.cli.client import Client, Refused, Unreachable
+from dialer.cli.client import Client
 from dialer.cli.failures import Failed, say
 from dialer.cli.interrupts import Interrupts
 from dialer.cli.stage import empty_redis, fresh_database
+from dialer.cli.troubles import Refused, Unreachable
 from dialer.config import Settings
 from dialer.embedded import EmbeddedServers
 from dialer.embedded import start as start_servers

@@ -1,9 +1,8 @@
 """`dialer start`: send a list of leads, say what became of each row, follow the run when asked to."""
 
-import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,18 @@ from urllib.parse import urlencode
 
 import click
 
-from dialer.cli.client import Client, Refused, Unreachable, client_options, expect
+from dialer.cli.client import Client, business_option, client_options, expect
 from dialer.cli.failures import BadInput, say
+from dialer.cli.group import example
 from dialer.cli.leads import Leads, read_leads
+from dialer.cli.patience import insist
 from dialer.cli.runs import watch
 from dialer.cli.show import json_option, print_json
 
+watch_option = click.option("--watch", "watching", is_flag=True, help="Follow the run until it has ended.")
+
 # Settings travel in the URL, and a request's first line longer than 8 KiB is refused.
 _LONGEST_QUERY = 8000
-_TRIES = 4
 _ROWS_SHOWN = 20
 
 
@@ -33,11 +35,23 @@ class Started:
     duplicates: int
     rejected: tuple[Mapping[str, Any], ...]  # each {index, code, line}
 
+    @classmethod
+    def of(cls, said: Any, lines: Sequence[int] = ()) -> "Started":
+        """From the server's JSON; `lines`: where each lead of the list stands in its file."""
+        answer = expect(said, "run_id", "status", "queued", "duplicates", "rejected")
+        rejected = tuple({**row, "line": lines[row["index"]]} for row in answer["rejected"])
+        return cls(answer["run_id"], answer["status"], answer["queued"], answer["duplicates"], rejected)
+
     def answer(self) -> dict[str, Any]:
         return {**vars(self), "rejected": [dict(row) for row in self.rejected]}
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "dialer start leads.csv --twiml hello.xml --watch",
+        "dialer start - --url https://example.com/hello.xml --business 4 < leads.csv",
+    )
+)
 @click.argument("leads", metavar="LEADS.csv", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--from", "from_number", metavar="+1...", help="The number to call from.")
 @click.option(
@@ -46,8 +60,8 @@ class Started:
 @click.option("--url", metavar="URL", help="What is said: where the carrier fetches the TwiML.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Live calls at once, within the business's limit.")
 @click.option("--name", help="A name for the run.  [default: the file's]")
-@click.option("--business", type=int, metavar="ID", help="The business to act for, with the operator's token.")
-@click.option("--watch", "watching", is_flag=True, help="Follow the run until it has ended.")
+@business_option
+@watch_option
 @json_option
 @client_options
 def start(
@@ -82,6 +96,19 @@ def start(
         concurrency=concurrency,
         business_id=business,
     )
+    report(started, client, watching=watching, as_json=as_json)
+
+
+def send(client: Client, leads: Leads, **settings: str | int | None) -> Started:
+    """Start a run of this list. An answer that got lost is asked for again, which starts no second run."""
+    if len(urlencode({name: value for name, value in settings.items() if value is not None})) > _LONGEST_QUERY:
+        raise BadInput("this TwiML is too long to be sent along: serve it over HTTP and give --url instead")
+    key = str(uuid.uuid4())
+    return Started.of(insist(lambda: client.post_csv("/api/runs", leads.text, settings, key)), leads.lines)
+
+
+def report(started: Started, client: Client, *, watching: bool, as_json: bool) -> None:
+    """Tell of a run that was just started, and follow it when asked to."""
     if as_json:
         print_json(started.answer())
     else:
@@ -91,23 +118,6 @@ def start(
         watch(client, started.run_id, as_json)
     elif not as_json:
         say(f"follow it with: dialer runs follow {started.run_id}")
-
-
-def send(client: Client, leads: Leads, **settings: str | int | None) -> Started:
-    """Start a run of this list. An answer that got lost is asked for again, which starts no second run."""
-    if len(urlencode({name: value for name, value in settings.items() if value is not None})) > _LONGEST_QUERY:
-        raise BadInput("this TwiML is too long to be sent along: serve it over HTTP and give --url instead")
-    key = str(uuid.uuid4())
-    for last in [False] * (_TRIES - 1) + [True]:
-        try:
-            answer = client.post_csv("/api/runs", leads.text, settings, key)
-        except (Unreachable, Refused) as trouble:
-            if last or not _may_have_worked(trouble):
-                raise
-            time.sleep(min(getattr(trouble, "retry_after", None) or 1.0, 10.0))
-        else:
-            return _started(answer, leads)
-    raise AssertionError("the last try returns or raises")
 
 
 def summary(started: Started) -> str:
@@ -127,16 +137,6 @@ def tell_rejected(started: Started) -> None:
     if more := started.rejected[_ROWS_SHOWN:]:
         counts = Counter(str(row["code"]).replace("_", " ") for row in more)
         say(f"  and {', '.join(f'{n} x {code}' for code, n in counts.items())} (all of them with --json)")
-
-
-def _may_have_worked(trouble: Unreachable | Refused) -> bool:
-    return trouble.sent if isinstance(trouble, Unreachable) else trouble.status in (429, 502, 503, 504)
-
-
-def _started(said: Any, leads: Leads) -> Started:
-    answer = expect(said, "run_id", "status", "queued", "duplicates", "rejected")
-    rejected = tuple({**row, "line": leads.lines[row["index"]]} for row in answer["rejected"])
-    return Started(answer["run_id"], answer["status"], answer["queued"], answer["duplicates"], rejected)
 
 
 def _text_of(path: Path) -> str:

@@ -10,10 +10,11 @@ import click
 
 from dialer import config
 from dialer.cli.child import Child
-from dialer.cli.client import Unreachable
 from dialer.cli.failures import Failed, say
+from dialer.cli.group import example
 from dialer.cli.interrupts import StopAsked, interrupts
 from dialer.cli.stack import Blueprint, Stack, obituary
+from dialer.cli.troubles import Unreachable
 from dialer.config import Settings
 
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file
@@ -22,7 +23,7 @@ MOST_RESTARTS, RESTARTS_WITHIN_SECONDS = 5, 120.0
 LOOK_EVERY_SECONDS = 0.25
 
 
-@click.command()
+@click.command(epilog=example("dialer up --simulator"))
 @click.option("--simulator", is_flag=True, help="A simulated carrier: no real call is placed.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the logs of the processes.")
 def up(simulator: bool, verbose: bool) -> None:

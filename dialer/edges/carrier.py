@@ -1,6 +1,7 @@
 """Twilio's REST API: place a call, look one up, search the list, hang up. Outcomes are values."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +18,13 @@ from dialer.edges.carrier_http import (
     is_before_sending,
     retry_after_seconds,
 )
+from dialer.edges.clock import boot_seconds
 from dialer.errors import TryAgainLater
 from dialer.rules import outcome
 from dialer.rules.model import Intent, Terms
-from dialer.rules.outcome import NotProcessed, Outcome, Placed, Unknown
+from dialer.rules.outcome import AccountRefused, NotProcessed, Outcome, Placed, Refused, Unknown
+from dialer.rules.recording import Listed
+from dialer.rules.tally import Tally
 from dialer.telemetry import logger, masked
 
 # Five tries, on any failure, within the 15 seconds that a callback has; the fragment is neither sent nor
@@ -28,8 +32,17 @@ from dialer.telemetry import logger, masked
 RETRY_FRAGMENT = "#rc=5&rp=all&ct=2000&rt=5000"
 LONGEST_INLINE_TWIML = 4000
 CALL_IS_OVER = 21220
+MOST_RECORDINGS = 20
 # The carrier's dates have whole seconds, and its clock is not ours.
 CLOCK_SKEW = timedelta(seconds=5)
+# The words for outcomes in the tally.
+CLASSES: Mapping[type[Outcome], str] = {
+    Placed: "placed",
+    NotProcessed: "not_processed",
+    Refused: "refused",
+    AccountRefused: "account_refused",
+    Unknown: "unknown",
+}
 
 log = logger()
 
@@ -51,9 +64,16 @@ class Carrier:
     """One account. Build it inside the running loop; close it there."""
 
     def __init__(
-        self, account_sid: str, auth_token: str, api_base_url: str, callback_base_url: str, timeout_seconds: float
+        self,
+        account_sid: str,
+        auth_token: str,
+        api_base_url: str,
+        callback_base_url: str,
+        timeout_seconds: float,
+        tally: Tally | None = None,
     ) -> None:
         self.account_sid = account_sid
+        self._tally = tally or Tally()
         self._http = CarrierHttp(timeout_seconds)
         self._client = Client(account_sid, auth_token, http_client=self._http)
         self._client.api.base_url = api_base_url
@@ -62,7 +82,9 @@ class Carrier:
     async def create(self, intent: Intent, terms: Terms) -> Outcome:
         """Ask for the call of a committed intent: sent once, whatever happens."""
         log.debug("create sent", attempt_id=str(intent.attempt_id), to=masked(intent.phone))
+        self._tally.handovers.requested(terms.business_id, intent.slot, boot_seconds())
         result = await self._create(intent, terms)
+        self._tally.creates[CLASSES[type(result)]] += 1
         log.debug("create answered", attempt_id=str(intent.attempt_id), outcome=type(result).__name__)
         return result
 
@@ -101,6 +123,9 @@ class Carrier:
         if terms.record:
             parameters["record"] = True
             parameters["recording_status_callback"] = self._callback("recording_status", attempt_id)
+            # `absent` comes only to those who ask for it.
+            parameters["recording_status_callback_event"] = ["completed", "absent"]
+            parameters["recording_status_callback_method"] = "POST"
         if terms.machine_detection:
             parameters["machine_detection"] = "Enable"
             parameters["async_amd"] = "true"
@@ -143,6 +168,15 @@ class Carrier:
     async def hang_up(self, call_sid: str) -> bool:
         """End a call, answered or not. False when it was over already. Raises CarrierAway."""
         try:
+            ended = await self._hang_up(call_sid)
+        except CarrierAway:
+            self._tally.hangups["failed"] += 1
+            raise
+        self._tally.hangups["ended" if ended else "over"] += 1
+        return ended
+
+    async def _hang_up(self, call_sid: str) -> bool:
+        try:
             await self._client.calls(call_sid).update_async(status="completed")
         except CarrierSaidNo as answer:
             if answer.status == 404 or _code(answer.body) == CALL_IS_OVER:
@@ -151,6 +185,32 @@ class Carrier:
         except LOOK_UP_FAILED as error:
             raise CarrierAway(f"hang up: {type(error).__name__}") from error
         return True
+
+    async def recordings_of(self, call_sid: str) -> list[Listed]:
+        """The recordings of a call that the carrier lists. Raises CarrierAway."""
+        try:
+            found = await self._client.recordings.list_async(
+                call_sid=call_sid, limit=MOST_RECORDINGS, page_size=MOST_RECORDINGS
+            )
+        except CarrierSaidNo as answer:
+            raise CarrierAway(f"recordings: HTTP {answer.status}") from answer
+        except LOOK_UP_FAILED as error:
+            raise CarrierAway(f"recordings: {type(error).__name__}") from error
+        return [
+            Listed(str(r.sid), str(r.status), str(r.source), _whole(r.duration), _whole(r.channels))
+            for r in found
+            if r.call_sid == call_sid
+        ]
+
+    async def delete_recording(self, recording_sid: str) -> None:
+        """Delete the carrier's copy. One that is gone already is well gone. Raises CarrierAway."""
+        try:
+            await self._client.recordings(recording_sid).delete_async()
+        except CarrierSaidNo as answer:
+            if answer.status != 404:
+                raise CarrierAway(f"delete: HTTP {answer.status}") from answer
+        except LOOK_UP_FAILED as error:
+            raise CarrierAway(f"delete: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Close every connection to the carrier."""

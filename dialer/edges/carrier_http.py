@@ -59,7 +59,7 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             params=[(k, str(v)) for k, v in (params or {}).items()],
             # doseq: StatusCallbackEvent is one key several times.
             data=urlencode(data, doseq=True) if data else None,
-            headers={**(headers or {}), **_authorization(auth)},
+            headers={**(headers or {}), **authorization(auth)},
             allow_redirects=False,
         ) as answer:
             passed("create.unread")
@@ -73,7 +73,8 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         await self._session.close()
 
 
-def _authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+def authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+    """The header for this user and password."""
     if auth is None:
         return {}
     return {"Authorization": "Basic " + b64encode(":".join(auth).encode()).decode()}

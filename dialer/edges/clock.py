@@ -11,5 +11,10 @@ def boot_seconds() -> float:
     return time.clock_gettime(_CLOCK)
 
 
+def unix_seconds() -> float:
+    """The time of day, for what another process wrote down: as good as the clocks of the two machines agree."""
+    return time.time()
+
+
 # macOS's CLOCK_MONOTONIC counts suspended time; Linux's does not, and has CLOCK_BOOTTIME for it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

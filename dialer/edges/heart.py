@@ -1,6 +1,7 @@
 """The connection that beats: one of its own, so that a busy pool never costs a lease."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 import sql
-from dialer.edges.store import AWAY
+from dialer.edges.pool import AWAY
 from dialer.errors import DatabaseAway
 
 
@@ -44,6 +45,18 @@ class Heart:
             raise DatabaseAway(f"beat: {type(error).__name__}") from error
         return Beat({(r["run_id"], r["lease_epoch"]): r["verdict"] for r in rows})
 
+    async def show_tally(self, snapshot: Mapping[str, Any], within_seconds: float) -> None:
+        """Put what this daemon has counted into its row, if the last beat left a connection. Raises DatabaseAway."""
+        if self._connection is None:
+            return
+        try:
+            await self._connection.execute(
+                sql.query("show_tally"), self._worker, json.dumps(snapshot), timeout=within_seconds
+            )
+        except (*AWAY, asyncpg.PostgresError) as error:
+            self.drop()
+            raise DatabaseAway(f"show_tally: {type(error).__name__}") from error
+
     def drop(self) -> None:
         """Forget the connection without a word: whoever waits on a dead one beats too late."""
         if self._connection is not None:
@@ -59,3 +72,19 @@ class Heart:
             except AWAY:
                 self._connection.terminate()
             self._connection = None
+
+
+async def seconds_since_beat(dsn: str, host: str, within_seconds: float) -> float | None:
+    """Since the last beat of a daemon on this host, asked by another process; None: none has begun to beat.
+
+    Raises DatabaseAway; also while the schema is not there, which daemons wait for as well.
+    """
+    try:
+        connection = await asyncpg.connect(dsn, timeout=within_seconds, command_timeout=within_seconds)
+        try:
+            seconds: float | None = await connection.fetchval(sql.query("daemon_of_host"), host)
+        finally:
+            connection.terminate()
+    except (*AWAY, asyncpg.PostgresError) as error:
+        raise DatabaseAway(f"daemon_of_host: {type(error).__name__}") from error
+    return seconds

@@ -1,6 +1,6 @@
 """Migrations, for a process that is told to apply them at its start."""
 
-from dialer.edges.store import AWAY
+from dialer.edges.pool import AWAY
 from dialer.errors import DatabaseAway, LetAPersonLook
 from dialer.telemetry import logger
 from sql import migrate as migrations

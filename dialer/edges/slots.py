@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from dialer.edges import wakeup
 from dialer.errors import RedisAway
 from dialer.rules.model import Business, Grant
+from dialer.rules.tally import Tally
 
 TIMEOUT_SECONDS = 0.2
 RESERVE_MS = 3_000
@@ -70,6 +71,8 @@ class Slots:
         redis_url: str,
         namespace: str,
         daemon: UUID,
+        tally: Tally | None = None,
+        /,
         *,
         reserve_ms: int = RESERVE_MS,
         fresh_ms: int = FRESH_MS,
@@ -86,6 +89,7 @@ class Slots:
         )
         self._namespace = namespace
         self._daemon = str(daemon)
+        self._tally = tally or Tally()
         self._reserve_ms = reserve_ms
         self._fresh_ms = fresh_ms
         line = (_LUA / "line.lua").read_text(encoding="utf-8")
@@ -133,7 +137,9 @@ class Slots:
                 "live": [[a.slot, str(a.attempt_id)] for a in business.live],
             },
         )
-        return Drift(answer["rebuilt"], answer["removed"], answer["added"], answer["active"], _grants(answer))
+        drift = Drift(answer["rebuilt"], answer["removed"], answer["added"], answer["active"], _grants(answer))
+        self._tally.drift.update(rebuilt=int(drift.rebuilt), removed=drift.removed, added=drift.added)
+        return drift
 
     async def known_businesses(self) -> set[int]:
         """Businesses of which Redis holds anything. It goes through all keys: not often. Raises RedisAway."""

@@ -4,39 +4,15 @@ Every method raises DatabaseAway when Postgres did not answer. A write may then 
 same: repeat it where it is guarded by state (all facts are), look it up where it is not (intents).
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-import sql
-from dialer.errors import DatabaseAway, DatabaseRefused
+from dialer.edges.pool import Statements
 from dialer.rules.model import Business, Fact, Grant, Intent, Intents, LiveAttempt, Refusal, Terms
-from dialer.telemetry import logger
-from sql.migrate import wait_until_current
-
-log = logger()
-
-CONNECT_WITHIN_SECONDS = 2.0
-CLOSE_WITHIN_SECONDS = 0.5
-POOL = {"min_size": 1, "max_size": 10, "timeout": CONNECT_WITHIN_SECONDS, "command_timeout": 5.0}
-
-AWAY = (
-    OSError,
-    asyncio.TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,  # shut down, restarted, cancelled by a time-out
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # a deadlock's victim: nothing was written, another try will do
-    asyncpg.InvalidCatalogNameError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +51,8 @@ class UnknownAttempt:
     rivals: int
 
 
-class Store:
-    """The statements over a pool. Open with `connect`, close with `close`."""
-
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
-
-    @classmethod
-    async def connect(cls, dsn: str) -> "Store":
-        """Open the pool. Raises DatabaseAway."""
-        try:
-            return cls(await asyncpg.create_pool(dsn, **POOL, reset=_keep))
-        except AWAY as error:
-            raise DatabaseAway(type(error).__name__) from error
-
-    async def wait_for_schema(self, poll_seconds: float) -> None:
-        """Wait until the schema is at least the one that these statements need."""
-        await wait_until_current(self._pool.acquire, poll_seconds=poll_seconds)
-
-    def terminate(self) -> None:
-        """Cut every connection, now: whoever waits on one hears that the database is away."""
-        self._pool.terminate()
-
-    async def close(self) -> None:
-        """Give the connections back; cut those that do not come back in time."""
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
+class Store(Statements):
+    """What dialing asks of Postgres. Open with `connect`, close with `close`."""
 
     # -- leases -----------------------------------------------------------------------------------------
 
@@ -263,36 +212,6 @@ class Store:
     async def mark_swept(self, run_id: int) -> None:
         """Remember that nothing is left to sweep, if that is so."""
         await self._rows("mark_swept", run_id)
-
-    # -- how --------------------------------------------------------------------------------------------
-
-    async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
-        try:
-            # It also bounds the return of a connection: a dead server never confirms that a statement is cancelled.
-            async with self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS) as connection:
-                rows: list[asyncpg.Record] = await connection.fetch(sql.query(name), *args)
-        except asyncpg.PostgresError as error:
-            if isinstance(error, AWAY):
-                raise DatabaseAway(f"{name}: {type(error).__name__}") from error
-            # Read-only after a fail-over, a lock not had in time, or a defect: nothing was written, and whoever
-            # asked goes on as if the database were away. It must be seen.
-            log.warning("DATABASE_REFUSED", statement=name, error=type(error).__name__, message=error.args[:1])
-            raise DatabaseRefused(f"{name}: {type(error).__name__}") from error
-        except AWAY as error:
-            if isinstance(error, TimeoutError):
-                # After a fail-over all are dead and none says so: each would cost one such wait.
-                with suppress(asyncpg.InterfaceError):  # closed meanwhile
-                    await self._pool.expire_connections()
-            raise DatabaseAway(f"{name}: {type(error).__name__}") from error
-        return rows
-
-    async def _value(self, name: str, *args: Any) -> Any:
-        rows = await self._rows(name, *args)
-        return rows[0][0] if rows else None
-
-
-async def _keep(_connection: Any) -> None:
-    """Nothing is ever set on a session: the pool's usual reset would cost a round trip a statement."""
 
 
 def _intent(row: asyncpg.Record) -> Intent:

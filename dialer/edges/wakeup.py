@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 from uuid import UUID
 
@@ -24,22 +24,28 @@ RECONNECT_AFTER_SECONDS = 0.25
 class Hint:
     """Something changed.
 
-    `released`: the attempt in this slot has ended. `run`: a run was started, resumed or stopped.
-    `business`: a limit was changed. `handed`: a slot was handed to a ticket of the daemon named in `to`.
+    `released`: the attempt in this slot has ended (`heard_at`: when the callback that ended it arrived, Unix time).
+    `run`: a run was started, resumed or stopped. `business`: a limit was changed. `handed`: a slot was handed to a
+    ticket of the daemon named in `to`.
+    `recording`: the carrier has told of one.
     """
 
-    kind: Literal["released", "run", "business", "handed"]
+    kind: Literal["released", "run", "business", "handed", "recording"]
     business_id: int
     run_id: int | None = None
     attempt_id: str | None = None
     slot: int | None = None
     job_id: int | None = None
     to: str | None = None
+    heard_at: float | None = None
 
 
-def channel(namespace: str) -> str:
-    """The one channel of an installation (`namespace`: the id in table `installation`)."""
-    return f"dialer:{namespace}:hints"
+_FIELDS = frozenset(field.name for field in fields(Hint))
+
+
+def channel(namespace: str, topic: str = "hints") -> str:
+    """A channel of an installation (`namespace`: the id in table `installation`); daemons listen to its hints."""
+    return f"dialer:{namespace}:{topic}"
 
 
 def client(redis_url: str) -> redis.Redis:
@@ -56,24 +62,46 @@ def client(redis_url: str) -> redis.Redis:
 async def publish(connection: redis.Redis, namespace: str, hint: Hint) -> bool:
     """Say it once. False when Redis is away: whoever waits will look by itself."""
     payload = json.dumps({k: v for k, v in asdict(hint).items() if v is not None})
+    return await publish_text(connection, channel(namespace), payload)
+
+
+async def publish_text(connection: redis.Redis, to: str, text: str) -> bool:
+    """Say it once in the channel `to`. False when Redis is away."""
+    task = asyncio.current_task()
+    cancels = task.cancelling() if task is not None else 0
     try:
-        await connection.publish(channel(namespace), payload)
+        await connection.publish(to, text)
     except (RedisError, OSError) as error:
-        logger().debug("hint not sent", kind=hint.kind, error=type(error).__name__)
+        logger().debug("hint not sent", channel=to, error=type(error).__name__)
         return False
+    finally:
+        # The client waits by asyncio.wait_for, which before Python 3.12 may swallow a cancellation. A task that
+        # publishes again and again would then never end.
+        if task is not None and task.cancelling() > cancels:
+            raise asyncio.CancelledError
     return True
 
 
 class Listener:
-    """Hears hints, reconnects by itself, and has everybody look again after each (re)subscription."""
+    """Hears a channel, reconnects by itself, and has everybody look again after each (re)subscription."""
 
-    def __init__(self, redis_url: str, namespace: str, look_again: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, redis_url: str, namespace: str, look_again: Callable[[], Awaitable[None]], *, topic: str = "hints"
+    ) -> None:
         self._url = redis_url
-        self._channel = channel(namespace)
+        self._channel = channel(namespace, topic)
         self._look_again = look_again
 
     async def hints(self) -> AsyncIterator[Hint]:
-        """Hints, for ever. After each (re)subscription `look_again` is awaited: what was said before is lost."""
+        """Hints, for ever; those that cannot be read are left out."""
+        async with contextlib.aclosing(self.messages()) as messages:
+            async for text in messages:
+                hint = _parsed(text)
+                if hint is not None:
+                    yield hint
+
+    async def messages(self) -> AsyncGenerator[str, None]:
+        """What is said, for ever. After each (re)subscription `look_again` is awaited: what was before is lost."""
         while True:
             connection = redis.Redis.from_url(
                 self._url,
@@ -85,8 +113,8 @@ class Listener:
             try:
                 async with connection.pubsub(ignore_subscribe_messages=False) as pubsub:
                     await pubsub.subscribe(self._channel)
-                    async for hint in self._heard(pubsub):
-                        yield hint
+                    async for text in self._heard(pubsub):
+                        yield text
             except (RedisError, OSError, TimeoutError) as error:
                 logger().debug("hints interrupted", error=type(error).__name__)
                 await asyncio.sleep(RECONNECT_AFTER_SECONDS)
@@ -94,7 +122,7 @@ class Listener:
                 with contextlib.suppress(RedisError, OSError):
                     await connection.aclose()
 
-    async def _heard(self, pubsub: Any) -> AsyncIterator[Hint]:
+    async def _heard(self, pubsub: Any) -> AsyncIterator[str]:
         asked = False
         while True:
             message = await pubsub.get_message(timeout=PING_EVERY_SECONDS)
@@ -107,14 +135,13 @@ class Listener:
             elif message["type"] == "subscribe":
                 await self._look_again()
             elif message["type"] == "message":
-                hint = _parsed(message["data"])
-                if hint is not None:
-                    yield hint
+                yield message["data"]
 
 
 def _parsed(data: str) -> Hint | None:
     try:
-        hint = Hint(**json.loads(data))
+        # A newer version may say more.
+        hint = Hint(**{name: value for name, value in json.loads(data).items() if name in _FIELDS})
         if hint.attempt_id is not None:
             UUID(hint.attempt_id)
     except (ValueError, TypeError, AttributeError):

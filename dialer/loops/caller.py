@@ -14,11 +14,12 @@ from dialer.crashpoints import passed
 from dialer.edges.carrier import Carrier
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway, DatabaseRefused
-from dialer.rhythm import wait_or
+from dialer.rhythm import report, wait_or
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding
 from dialer.rules.model import Grant, Intent, Refusal
 from dialer.rules.outcome import NotProcessed, Outcome, Unknown
+from dialer.rules.tally import Tally
 from dialer.telemetry import fault, logger
 
 REST_SECONDS = 0.3
@@ -49,6 +50,7 @@ class Surroundings(Protocol):
     """What the daemon does for its callers."""
 
     worker: UUID
+    tally: Tally
 
     def is_trusted(self, holding: Holding) -> bool: ...
     def lost(self, holding: Holding, why: str) -> None: ...
@@ -196,6 +198,7 @@ class Caller:
         if answer.business_limit is not None and answer.queued_left is not None:
             self.holding.limit = answer.business_limit
             self.holding.queued = answer.queued_left
+        self._around.tally.intents.update(["written"] * len(answer.written) + [r.verdict for r in answer.refused])
         if not answer.written:
             self._gate.not_sent()
         for intent in answer.written:
@@ -289,10 +292,4 @@ class Caller:
         else:
             self._chores.add(task)
             task.add_done_callback(self._chores.discard)
-        task.add_done_callback(_report)
-
-
-def _report(task: "asyncio.Future[None]") -> None:
-    """A fault in our own code must be seen, and must not stop the other calls."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        fault("task", error)
+        task.add_done_callback(report)

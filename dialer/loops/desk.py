@@ -238,6 +238,9 @@ class Desk:
 
     async def _name_by_postgres(self) -> None:
         self._next = Turn(self.business_id, self.limit)  # the comparison on Redis's return says it all
+        for holding in self.runs.values():
+            # Under new ids: the old ones may still stand in Redis's line, and get other slots there.
+            holding.tickets.clear()
         wanting = [(h, ids) for h in self.runs.values() if (ids := self._tickets_of(h))]
         if not wanting:
             return

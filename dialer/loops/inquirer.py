@@ -27,6 +27,7 @@ class Freed:
     run_id: int
     job_id: int
     slot: int
+    disposition: str
 
 
 class Inquirer:
@@ -142,7 +143,7 @@ class Inquirer:
         passed("ended.written")
         log.warning("ATTEMPT_UNKNOWN", attempt_id=str(attempt.attempt_id), job_id=attempt.job_id)
         await self._freed(
-            Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot)
+            Freed(attempt.attempt_id, attempt.business_id, attempt.run_id, attempt.job_id, attempt.slot, "unknown")
         )
 
     async def _tell(self, attempt_id: UUID, call_sid: str, fact: Fact) -> None:
@@ -158,4 +159,7 @@ class Inquirer:
         assert fact.run_id is not None  # noqa: S101
         assert fact.job_id is not None  # noqa: S101
         assert fact.slot is not None  # noqa: S101
-        await self._freed(Freed(attempt_id, fact.business_id, fact.run_id, fact.job_id, fact.slot))
+        assert fact.disposition is not None  # noqa: S101
+        await self._freed(
+            Freed(attempt_id, fact.business_id, fact.run_id, fact.job_id, fact.slot, fact.disposition)
+        )

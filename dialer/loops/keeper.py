@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dialer.crashpoints import passed
 from dialer.edges.heart import Heart
 from dialer.errors import DatabaseAway
+from dialer.rules.tally import Tally
 from dialer.telemetry import fault, logger
 
 STOP_WITHIN_SECONDS = 0.5
+SHOW_TALLY_EVERY_BEATS = 5
 
 log = logger()
 
@@ -27,6 +29,7 @@ class Keeper:
         epochs: Callable[[], Mapping[int, int]],
         beaten: Callable[[Mapping[tuple[int, int], str], float], None],
         redis_degraded: Callable[[], bool],
+        tally: Tally,
         *,
         interval_seconds: float,
         clock: Callable[[], float],
@@ -35,6 +38,8 @@ class Keeper:
         self._epochs = epochs
         self._beaten = beaten
         self._redis_degraded = redis_degraded
+        self._tally = tally
+        self._last_beat_at: float | None = None
         self._interval = interval_seconds
         self._clock = clock
         self._main_loop_turned_at = clock()
@@ -67,12 +72,17 @@ class Keeper:
 
     async def _beats(self) -> None:
         away = False
+        beats = 0
         next_at = self._clock()
         while not self._stopping.is_set():
             if self._main_loop_turns():
                 away = await self._beat(away)
+                if beats % SHOW_TALLY_EVERY_BEATS == 0 and not away:
+                    await self._show_tally()
+                beats += 1
             next_at = max(next_at + self._interval, self._clock())
             await asyncio.to_thread(self._stopping.wait, next_at - self._clock())
+        await self._show_tally()
         await self._heart.close()
 
     def _main_loop_turns(self) -> bool:
@@ -99,8 +109,24 @@ class Keeper:
             self._heart.drop()
             return True
         passed("beat.committed")
+        self._count_beat()
         if away:
             log.info("BEAT_BACK")
         log.debug("beat", runs=len(epochs), seconds=round(self._clock() - sent_at, 4))
         self._loop.call_soon_threadsafe(self._beaten, beat.verdicts, sent_at)
         return False
+
+    def _count_beat(self) -> None:
+        now = self._clock()
+        if self._last_beat_at is not None:
+            self._tally.beats.observe(now - self._last_beat_at)
+        self._last_beat_at = now
+
+    async def _show_tally(self) -> None:
+        """After a beat, and done before the next is due: no lease waits for figures. Those that fail come again."""
+        try:
+            await self._heart.show_tally(self._tally.snapshot(), self._interval / 2)
+        except DatabaseAway as error:
+            log.debug("tally not shown", error=str(error))
+        except Exception as error:  # noqa: BLE001 - a fault in counting must be seen, and must cost nothing else
+            fault("tally", error)

@@ -12,6 +12,7 @@ from dialer.errors import DatabaseAway
 from dialer.rules.holding import REFUSALS_THAT_PAUSE, Holding
 from dialer.rules.model import Intent
 from dialer.rules.outcome import AccountRefused, NotProcessed, Outcome, Placed, Refused, Unknown
+from dialer.rules.tally import Tally
 from dialer.telemetry import logger
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Surroundings(Protocol):
     """What the daemon does for its settlers."""
 
     worker: UUID
+    tally: Tally
 
     def lost(self, holding: Holding, why: str) -> None: ...
     def tell_released(self, holding: Holding, intent: Intent) -> None: ...
@@ -130,6 +132,7 @@ class Settler:
         if not written:
             log.warning("LOCK_TOKEN_MISMATCH", attempt_id=str(intent.attempt_id), write="refuse_attempt")
             return
+        self._around.tally.calls[refused.disposition] += 1
         if refused.configuration:
             self.holding.refusals_in_a_row += 1
         self._free(intent)

@@ -22,6 +22,7 @@ class Terms:
     machine_detection: bool
     ring_timeout_seconds: int
     call_time_limit_seconds: int
+    taken_over: bool = False  # from a holder that fell silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 -- How it is going.
 
 -- name: daemons_alive
--- With the runs they hold and the calls of those.  $1 seconds within which one was seen
+-- With the runs they hold and the calls of those.
+-- $1 seconds within which one was seen  $2 business whose runs and calls are counted, or null: all
 SELECT d.id, d.host, d.pid, d.started_at, d.last_seen_at, d.redis_degraded,
        count(DISTINCT r.id) AS runs, count(a.id) AS live_calls
 FROM dialer_daemons d
 LEFT JOIN outbound_call_runs r ON r.locked_by_worker = d.id AND r.status = 'running'
+                                AND ($2::bigint IS NULL OR r.business_id = $2)
 LEFT JOIN outbound_call_attempts a ON a.run_id = r.id AND a.business_id = r.business_id AND a.ended_at IS NULL
 WHERE d.ended_at IS NULL AND d.last_seen_at > now() - make_interval(secs => $1::float8)
 GROUP BY d.id ORDER BY d.started_at, d.id;
@@ -23,3 +25,8 @@ SELECT (SELECT extract(epoch FROM now() - min(r.created_at))::float8
        (SELECT count(*) FROM outbound_call_attempts a
         WHERE a.ended_at IS NULL AND a.state = 'unknown'
           AND ($1::bigint IS NULL OR a.business_id = $1)) AS unknown_attempts;
+
+-- name: daemon_of_host
+-- Since the last beat of any daemon of this host that has not ended; null: there is none.  $1 host
+SELECT min(extract(epoch FROM now() - last_seen_at))::float8 AS seconds
+FROM dialer_daemons WHERE host = $1 AND ended_at IS NULL;

@@ -12,7 +12,7 @@ WITH made AS (
     RETURNING *
 ), audited AS (
     INSERT INTO audit_log (business_id, actor, action, details)
-    SELECT business_id, $6, 'create_key', jsonb_build_object('key_id', id) FROM made
+    SELECT business_id, $6, 'create_key', jsonb_build_object('key_id', id, 'name', name, 'role', role) FROM made
 )
 SELECT id AS key_id, business_id, name, role, prefix, created_at, revoked_at FROM made;
 

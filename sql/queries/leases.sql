@@ -33,7 +33,7 @@ JOIN outbound_call_run_counters c ON c.run_id = free.id
 JOIN businesses b ON b.id = s.business_id
 WHERE r.id = free.id
 RETURNING r.id AS run_id, r.business_id, r.lease_epoch, r.concurrency, b.max_concurrent_calls AS business_limit,
-          was.started_at IS NOT NULL AS resumed, c.queued,
+          was.started_at IS NOT NULL AS resumed, was.status = 'running' AS taken_over, c.queued,
           s.from_number, s.twiml, s.url, s.record, s.machine_detection,
           s.ring_timeout_seconds, s.call_time_limit_seconds;
 
@@ -60,25 +60,31 @@ JOIN outbound_call_attempts a ON a.business_id = r.business_id AND a.run_id = ou
 -- $1 worker uuid  $2 run ids  $3 their epochs  $4 is Redis away for it?
 -- A row that somebody has locked is skipped: unbeaten this second, not lost. Lost is only another epoch or
 -- another status. Returns one row a run: beaten | skipped | lost.
+-- LATERAL and GROUP BY, where a join would read better: a cached plan knows no array's length, takes it for short,
+-- and compares each run with each (seconds, at 10,000). Locked in the order of their ids.
 WITH held AS (
     SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS u (run_id, lease_epoch)
 ), seen AS (
     UPDATE dialer_daemons SET last_seen_at = now(), redis_degraded = $4::boolean WHERE id = $1::uuid
 ), mine AS MATERIALIZED (
-    SELECT r.id FROM outbound_call_runs r JOIN held h ON h.run_id = r.id AND h.lease_epoch = r.lease_epoch
-    WHERE r.status = 'running' AND r.locked_by_worker = $1::uuid
-    ORDER BY r.id
-    FOR NO KEY UPDATE OF r SKIP LOCKED
+    SELECT r.id FROM (SELECT * FROM held ORDER BY run_id) AS h
+    CROSS JOIN LATERAL (
+        SELECT r.id FROM outbound_call_runs r
+        WHERE r.id = h.run_id AND r.lease_epoch = h.lease_epoch
+          AND r.status = 'running' AND r.locked_by_worker = $1::uuid
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS r
 ), beaten AS (
     UPDATE outbound_call_runs r SET last_heartbeat_at = now() FROM mine WHERE r.id = mine.id RETURNING r.id
 )
-SELECT h.run_id, h.lease_epoch,
-       CASE WHEN b.id IS NOT NULL THEN 'beaten'
-            WHEN r.lease_epoch = h.lease_epoch AND r.locked_by_worker = $1::uuid THEN 'skipped'
-            ELSE 'lost' END AS verdict
-FROM held h
-LEFT JOIN beaten b ON b.id = h.run_id
-LEFT JOIN outbound_call_runs r ON r.id = h.run_id;
+SELECT run_id, max(lease_epoch) AS lease_epoch,
+       CASE WHEN bool_or(was_beaten) THEN 'beaten' WHEN bool_or(is_ours) THEN 'skipped' ELSE 'lost' END AS verdict
+FROM (SELECT b.id AS run_id, NULL::bigint AS lease_epoch, true AS was_beaten, true AS is_ours FROM beaten b
+      UNION ALL
+      SELECT h.run_id, h.lease_epoch, false,
+             coalesce(r.lease_epoch = h.lease_epoch AND r.locked_by_worker = $1::uuid, false)
+      FROM held h LEFT JOIN outbound_call_runs r ON r.id = h.run_id) AS seen_or_held
+GROUP BY run_id;
 
 -- name: hand_over_runs
 -- Give leases back while draining: the runs wait for whoever claims them next.

@@ -2,13 +2,14 @@
 
 -- name: take_silent_attempts
 -- Calls without news for long: the next look is put off at growing distance in the same statement, so that of
--- many daemons one looks.
+-- many daemons one looks. A hang-up brings the first look forward; asked for again and again (each time is noted)
+-- it never puts the look off.
 -- $1 silent after, seconds  $2 how many  $3 list lag, seconds  $4 longest distance between looks, seconds
 WITH due AS MATERIALIZED (
     SELECT id FROM outbound_call_attempts
     WHERE ended_at IS NULL AND state IN ('requested', 'live')
-      AND coalesce(next_look_at, hangup_requested_at + interval '5 seconds',
-                   last_news_at + make_interval(secs => $1::float8)) <= now()
+      AND coalesce(next_look_at, least(hangup_requested_at + interval '5 seconds',
+                                       last_news_at + make_interval(secs => $1::float8))) <= now()
     ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE outbound_call_attempts a

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.cli.listening import Server, ok, run
 from tests.cli.running import dialer, running
+from tests.cli.terminal import Terminal
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9;]*m")
 
@@ -70,6 +71,31 @@ async def test_without_a_terminal_there_are_plain_lines(followed: Server) -> Non
     lines = said.err.splitlines()
     assert lines[0] == "run 7 running: 0 of 7 done, 2 live"
     assert lines[-1] == "run 7 completed: 7 of 7 done, 0 live; 7 answered"
+
+
+async def test_who_stops_following_is_told_that_the_run_goes_on(server: Server) -> None:
+    server.answer("/api/runs/7", ok(run(active_calls=2)))
+    with Terminal("runs", "follow", "7", DIALER_URL=server.url) as terminal:
+        await terminal.shows("2 live")
+        terminal.type("\x03")  # Ctrl-C
+        assert await terminal.ended() == 1
+    assert "run 7 goes on" in terminal.seen
+    assert "\x1b[?25h" in terminal.seen.partition("2 live")[2]  # the cursor is there again
+    assert {request.method for request in server.heard} == {"GET"}
+
+
+async def test_a_list_on_a_terminal_has_lines_and_stays_in_its_columns(server: Server) -> None:
+    runs = [run(n, name="שלום" if n % 2 else "a name") for n in range(1200, 0, -1)]
+    server.answer(
+        "/api/runs", ok({"data": runs[:700], "next_cursor": "9"}), ok({"data": runs[700:], "next_cursor": None})
+    )
+    with Terminal("runs", "list", "--all", DIALER_URL=server.url) as terminal:
+        assert await terminal.ended() == 0
+    heading, line, *rows = re.sub(r"\x1b\[[0-9;]*m", "", terminal.seen).splitlines()
+    assert heading.split() == ["run", "name", "status", "done", "live", "created", "outcomes"]
+    assert set(line.strip()) == {"─"}
+    assert len(rows) == 1200
+    assert {row.index("running") for row in rows if "a name" in row} == {heading.index("status")}
 
 
 def _read_all(terminal: int) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from dialer.cli import main
 from dialer.cli.leads import sample_leads
+from dialer.cli.reference import examples, leaves, reference
 
-COMMANDS = ("demo", "up", "serve", "migrate", "start", "runs", "healthcheck")
+COMMANDS = (
+    *("demo", "up", "serve", "migrate", "start", "runs", "jobs", "status", "businesses", "keys", "healthcheck"),
+)
+LEAVES = list(leaves(main))
 TWIML = "<Response/>"
 
 
@@ -20,11 +26,21 @@ def invoke(*arguments: str, stdin: bytes | None = None, environment: Mapping[str
     return CliRunner().invoke(main, list(arguments), input=stdin, env=environment)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "runs list", "runs show", "runs follow"])
-def test_every_command_answers_help(command: str) -> None:
-    result = invoke(*command.split(), "--help")
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
+def test_every_command_answers_help_with_an_example(path: str, command: click.Command) -> None:
+    result = invoke(*path.split()[1:], "--help")
     assert result.exit_code == 0
-    assert f"Usage: dialer {command}" in result.stdout
+    assert f"Usage: {path}" in result.stdout
+    assert path in result.stdout.partition("Example")[2]
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
+def test_the_examples_are_good_usage(path: str, command: click.Command) -> None:
+    """They parse: options that are gone or were misspelt would not."""
+    for line in examples(command):
+        words = shlex.split(line.partition(path)[2])
+        end = next((n for n, word in enumerate(words) if word in ("|", "<", ">", "&&")), len(words))
+        command.make_context(path, words[:end])
 
 
 def test_the_overview_lists_the_commands() -> None:
@@ -65,6 +81,13 @@ def test_a_bad_list_is_told_in_one_line(tmp_path: Path, content: bytes, expected
         (["start", "-", "--url", "u", "--server", "http://localhost:no"], "DIALER_URL"),
         (["start", "-", "--url", "u", "--concurrency", "0"], "--concurrency"),
         (["runs", "show", "seven"], "seven"),
+        (["runs", "list", "--limit", "0"], "--limit"),
+        (["runs", "list", "--status", "happy"], "--status"),
+        (["runs", "show", "7", "--status", "failed"], "--jobs"),
+        (["runs", "cancel"], "ID"),
+        (["status", "--watch", "0"], "--watch"),
+        (["businesses", "set", "4"], "name what is to be changed"),
+        (["keys", "create", "4", "CRM", "--role", "king"], "--role"),
         (["demo", "--limit", "0"], "--limit"),
         (["demo", "no-such-file.csv"], "no-such-file.csv cannot be read"),
         (["dance"], "No such command"),
@@ -117,3 +140,8 @@ def test_up_wants_a_carrier_account_unless_simulated() -> None:
 def test_the_sample_list_is_part_of_the_package() -> None:
     assert resources.files("dialer.cli").joinpath("sample_leads.csv").is_file()
     assert len(sample_leads().lines) == 7
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert page.read_text(encoding="utf-8") == reference(main), "python -m dialer.cli.reference > docs/cli.md"

@@ -35,6 +35,7 @@ def settings_for(database: str, redis_url: str, **others: str) -> Settings:
         "TWILIO_FROM_NUMBER": "+15005550006",
         "DIALER_ADMIN_TOKEN": OPERATOR,
         "PUBLIC_BASE_URL": BASE_URL,
+        "RATE_LIMIT_PER_SECOND": "100000",
     }
     return config.load({**environment, **others})
 

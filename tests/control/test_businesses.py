@@ -132,3 +132,10 @@ async def test_a_new_limit_is_said_to_the_daemons(house: House, redis: Redis) ->
         await house.ask("PATCH", f"/api/businesses/{business_id}", json={"max_concurrent_calls": 9})
         heard = await eventually(said)
     assert heard["data"] == b'{"kind": "business", "business_id": %d}' % business_id
+
+
+async def test_the_operators_programs_may_name_a_business_wherever_they_go(house: House) -> None:
+    business = await house.business()
+    for path in ("/api/businesses", f"/api/businesses/{business}", f"/api/businesses/{business}/keys"):
+        shown = await house.ask("GET", f"{path}?business_id={business}")
+        assert shown.status == 200, path

@@ -113,6 +113,50 @@ async def test_media_faults(sim: Simulator, caller: Caller) -> None:
     assert (await caller.get(f"/Recordings/{sid}.mp3")).status == 200
 
 
+async def test_each_recording_sounds_different(sim: Simulator, caller: Caller) -> None:
+    for _ in range(2):
+        await recorded(sim, caller)
+    for ending in (".mp3", ".wav"):
+        sounds = {(await caller.get(f"/Recordings/{sid}{ending}")).body for sid in sim.exchange.recordings}
+        assert len(sounds) == 2
+
+
+async def test_large_recordings_are_streamed_and_a_stall_interrupts_them(sim: Simulator, caller: Caller) -> None:
+    sim.change(recording_bytes=1_000_001)
+    sid = await recorded(sim, caller)
+    whole = (await caller.get(f"/Recordings/{sid}.mp3")).body
+    assert len(whole) == 1_000_001
+    sim.misbehave("media", "stall", seconds=0.05)
+    assert (await caller.get(f"/Recordings/{sid}.mp3")).body == whole
+    assert (await caller.get(f"/Recordings/{sid}.wav")).body[:4] == b"RIFF"
+
+
+async def test_the_ledger_tells_what_was_read_and_whether_to_the_end(sim: Simulator, caller: Caller) -> None:
+    sid = await recorded(sim, caller)
+    sim.misbehave("media", "truncate")
+    half = (await caller.get(f"/Recordings/{sid}.mp3")).body
+    head = await caller.send("HEAD", f"{caller.account}/Recordings/{sid}.mp3")
+    whole = (await caller.get(f"/Recordings/{sid}.mp3")).body
+    assert int(head.headers["Content-Length"]) == len(whole) > len(half)
+    assert [(r.status, r.whole, r.authorized) for r in sim.ledger.media_of(sid)] == [
+        (200, False, True),
+        (200, True, True),
+    ]
+
+
+async def test_absent_recordings_are_told_to_those_who_ask(
+    sim: Simulator, caller: Caller, customer: Customer
+) -> None:
+    sim.change(recordings_absent=True)
+    fields = {"RecordingStatusCallback": customer.url, "RecordingStatusCallbackEvent": "absent"}
+    sid = (await caller.create(Record="true", **fields)).body["sid"]
+    (told,) = await customer.got(1)
+    assert told.form["RecordingStatus"] == "absent"
+    (listed,) = (await caller.get(f"/Calls/{sid}/Recordings.json")).body["recordings"]
+    assert listed["status"] == "absent"
+    assert (await caller.get(f"/Recordings/{listed['sid']}.mp3")).status == 404
+
+
 @pytest.mark.parametrize(
     ("outcome", "detection", "verdict"),
     [

@@ -1,0 +1,42 @@
+"""What is in a query string, held to what control.operations says may be."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from control.auth import Caller, GuardedHandler
+from control.described import CSV, Operation, name_of
+from control.incoming import pointer
+from control.operations import operation_of
+from control.payloads import Acting
+from control.problems import Fault, invalid
+
+
+def only_known(handler: GuardedHandler) -> GuardedHandler:
+    """The handler, called only with parameters that it knows, each once: a misspelt filter would find everything."""
+    operation = operation_of(name_of(handler))
+    if operation is None:
+        return handler
+    known = _known(operation)
+
+    async def handle(request: web.Request, caller: Caller) -> web.StreamResponse:
+        faults = [
+            Fault(pointer((name,)), "is no parameter of this" if name not in known(request) else "is given twice")
+            for name in dict.fromkeys(request.query)
+            if name not in known(request) or len(request.query.getall(name)) > 1
+        ]
+        if faults:
+            raise invalid(*faults)
+        return await handler(request, caller)
+
+    return handle
+
+
+def _known(operation: Operation) -> Callable[[web.Request], frozenset[str]]:
+    # The operator's programs name a business wherever they go, also where it says nothing.
+    always = frozenset(Acting.model_fields)
+    if operation.query is not None:
+        always |= frozenset(operation.query.model_fields)
+    settings = operation.settings_of_csv
+    of_csv = always | frozenset(settings.model_fields) if settings is not None else always
+    return lambda request: of_csv if request.content_type == CSV else always
