@@ -3,7 +3,7 @@
 `python -m bench.floor control|dialer`, started by bench.handoff. Two bare processes, no library but the drivers,
 no guard, no state beyond a counter: what the machine allows to any program of this shape.
 
-    control   callback in -> one commit (an event, the end of the call) -> one message -> 204
+    control   callback in, signature -> one commit (an event, the end of the call) -> one message -> 204
     dialer    message in -> one trip to Redis (give the slot back, take it again) -> one commit (the intent) -> create
 """
 
@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import hmac
 import os
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qsl, quote
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -35,6 +37,12 @@ TAKE_EVENT = """
 WITH event AS (INSERT INTO bare_events VALUES ($1, $2))
 UPDATE bare_calls SET status = $2 WHERE id = $1 RETURNING slot
 """
+TAKE_EVENTS = """
+WITH given AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS g (id, status)),
+     event AS (INSERT INTO bare_events SELECT id, status FROM given)
+UPDATE bare_calls c SET status = g.status FROM given g WHERE c.id = g.id RETURNING c.id, c.slot
+"""
+BATCH_SECONDS = 0.002
 SWAP = "redis.call('SREM', KEYS[1], ARGV[1]) redis.call('SADD', KEYS[1], ARGV[1]) return ARGV[1]"
 
 
@@ -42,11 +50,19 @@ async def control() -> None:
     """Takes callbacks until it is ended. Prints its address."""
     pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8, reset=_keep)
     connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+    token = os.environ["TOKEN"].encode()
+    store = Batches(pool).store if os.environ.get("BATCHED") else Singly(pool).store
 
     async def take(request: web.Request) -> web.Response:
-        form = parse_qs((await request.read()).decode())
-        status = form["CallStatus"][0]
-        slot = await pool.fetchval(TAKE_EVENT, UUID(request.query["attempt"]), status)
+        form = parse_qsl((await request.read()).decode(), keep_blank_values=True)
+        signed = f"{request.scheme}://{request.host}{request.raw_path}" + "".join(k + v for k, v in sorted(form))
+        if (
+            base64.b64encode(hmac.digest(token, signed.encode(), "sha1")).decode()
+            != request.headers["X-Twilio-Signature"]
+        ):
+            return web.Response(status=403)
+        status = dict(form)["CallStatus"]
+        slot = await store(UUID(request.query["attempt"]), status)
         if status == "completed":
             await connection.publish(CHANNEL, str(slot))
         return web.Response(status=204)
@@ -55,10 +71,62 @@ async def control() -> None:
     app.router.add_post("/webhook/call_status", take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(json.dumps({"url": _address(runner)}), flush=True)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(_address(runner), flush=True)
     await asyncio.Event().wait()
+
+
+class Singly:
+    """One commit for each event."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def store(self, call: UUID, status: str) -> int:
+        slot: int = await self._pool.fetchval(TAKE_EVENT, call, status)
+        return slot
+
+
+class Batches:
+    """One commit for all events that arrive while another is under way, or within two milliseconds."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._waiting: list[tuple[UUID, str, asyncio.Future[int]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def store(self, call: UUID, status: str) -> int:
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((call, status, stored))
+        if self._task is None:
+            self._task = asyncio.create_task(self._write())
+        return await stored
+
+    async def _write(self) -> None:
+        await asyncio.sleep(BATCH_SECONDS)
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            rows = await self._pool.fetch(TAKE_EVENTS, [c for c, _, _ in batch], [s for _, s, _ in batch])
+            slots = {row["id"]: row["slot"] for row in rows}
+            for call, _, stored in batch:
+                stored.set_result(slots[call])
+        self._task = None
+
+
+@asynccontextmanager
+async def bare_process(role: str, settings: Mapping[str, str]) -> AsyncIterator[str]:
+    """One of the two, as a process; the first line that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.floor", role),
+        env={**os.environ, **settings},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.kill()
+        await process.wait()
 
 
 class Dialer:
@@ -98,12 +166,12 @@ class Dialer:
 
 
 async def dialer() -> None:
-    """Makes the calls, prints a word, and waits to be ended."""
+    """Says that it begins, makes the calls, and waits to be ended."""
     pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=4, max_size=4, reset=_keep)
     connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+    print("ready", flush=True)
     async with aiohttp.ClientSession() as http:
         await Dialer(pool, connection, http).run(int(os.environ["LIMIT"]))
-        print("done", flush=True)
         await asyncio.Event().wait()
 
 

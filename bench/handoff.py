@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
-from bench.floor import SCHEMA
+from bench.floor import SCHEMA, bare_process
 from bench.ground import Line, arguments, durable_servers, migrated_database, new_database, rank, show
 from dialer.embedded import EmbeddedServers
 from simulator import INSTANT, Simulator
@@ -84,29 +79,14 @@ async def measure_floor(servers: EmbeddedServers, number: int, options: argparse
     await connection.close()
     settings = {"DATABASE_URL": database, "REDIS_URL": servers.redis_url}
     async with Simulator(carrier(options)).serve() as sim:
-        with _bare("control", settings) as control:
-            settings |= {"CALLBACKS": json.loads(await _said(control))["url"], "CARRIER": sim.url}
-            settings |= {"ACCOUNT": sim.settings.account_sid, "TOKEN": sim.settings.auth_token}
-            settings |= {"CALLS": str(options.calls), "LIMIT": str(options.limit)}
-            with _bare("dialer", settings):
-                await eventually(lambda: _ended(sim) >= options.calls, timeout=120 + options.calls * options.talk)
+        settings |= {"CARRIER": sim.url, "ACCOUNT": sim.settings.account_sid, "TOKEN": sim.settings.auth_token}
+        settings |= {"CALLS": str(options.calls), "LIMIT": str(options.limit)}
+        async with (
+            bare_process("control", settings) as url,
+            bare_process("dialer", {**settings, "CALLBACKS": url}),
+        ):
+            await eventually(lambda: _ended(sim) >= options.calls, timeout=120 + options.calls * options.talk)
             return _figures(sim, options.limit)
-
-
-@contextmanager
-def _bare(role: str, settings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "bench.floor", role]
-    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-async def _said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return await asyncio.to_thread(process.stdout.readline)
 
 
 def _ended(sim: Simulator) -> int:
