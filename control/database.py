@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -35,6 +35,10 @@ _AWAY = (
 
 class Collided(TryAgainLater):
     """Another transaction was in the way (deadlock, serialization): nothing was written; do it again."""
+
+
+class NoneFree(TimeoutError):
+    """No connection was to be had in time: all are at work, or none can be opened."""
 
 
 class Statements:
@@ -80,10 +84,15 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
-    def connection(self) -> AbstractAsyncContextManager[Any]:
-        """A bare connection of the pool, for those who bring their own statements."""
-        lent: AbstractAsyncContextManager[Any] = self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS)
-        return lent
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A bare connection of the pool, for those who bring their own statements. Raises NoneFree."""
+        async with AsyncExitStack() as stack:
+            try:
+                lent = await stack.enter_async_context(self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS))
+            except TimeoutError as error:
+                raise NoneFree from error
+            yield lent
 
     async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
         """Run a named statement. Raises DatabaseAway or Collided."""
@@ -108,8 +117,9 @@ class Database:
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
             raise Collided(type(error).__name__) from error
         except _AWAY as error:
-            if isinstance(error, TimeoutError):
-                # After a fail-over all are dead and none says so: each would cost one such wait.
+            if isinstance(error, TimeoutError) and not isinstance(error, NoneFree):
+                # After a fail-over all are dead and none says so: each would cost one such wait. But when none was
+                # free in time it is the crowd: new connections, one a statement, would only make it larger.
                 with suppress(asyncpg.InterfaceError):  # closed meanwhile
                     await self._pool.expire_connections()
             raise DatabaseAway(type(error).__name__) from error

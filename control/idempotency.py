@@ -13,9 +13,6 @@ from control.problems import Fault, invalid
 # Whoever comes with a key that is being used waits for the work of that request.
 WAIT_WITHIN_SECONDS = 120.0
 
-# Does the work and returns the answer, as JSON; `reserve` is its first step.
-Work = Callable[[Statements], Awaitable[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -27,11 +24,24 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was made, and the answer that tells it, as JSON."""
+
+    run_id: int
+    queued: int
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer as JSON, and whether it was given before."""
+    """The answer as JSON, and the run that was made for it: none, when the answer was given before."""
 
     answer: str
-    replayed: bool
+    started: Started | None = None
+
+
+# Does the work; `reserve` is its first step.
+Work = Callable[[Statements], Awaitable[Started]]
 
 
 class _SomebodyElseDid(Exception):
@@ -46,11 +56,12 @@ async def once(database: Database, request: Request, work: Work) -> Outcome:
     """
     try:
         async with database.transaction() as transaction:
-            return Outcome(await work(transaction), replayed=False)
+            started = await work(transaction)
+        return Outcome(started.answer, started)
     except _SomebodyElseDid:
         answer = await recall(database, request)
         # It can only be missing when it was a day old just now, and pruned just then.
-        return Outcome(answer, replayed=True) if answer else await once(database, request, work)
+        return Outcome(answer) if answer else await once(database, request, work)
 
 
 async def recall(database: Database, request: Request) -> str | None:

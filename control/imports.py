@@ -1,12 +1,12 @@
 """Writing a run: its rows, its jobs and the answer to a repeated request, in one transaction."""
 
-import json
-from dataclasses import asdict, dataclass
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from control import idempotency
 from control.database import Database, Statements
-from control.idempotency import Outcome, Request
+from control.idempotency import Outcome, Request, Started
 from control.leads import CallingList
 from control.payloads import StartSettings
 from control.problems import not_found
@@ -16,6 +16,8 @@ from dialer.crashpoints import passed
 # After so many new rows the planner's idea of the jobs is wrong until the table is analyzed.
 LARGE_IMPORT = 10_000
 IMPORT_WITHIN_SECONDS = 120.0
+# Fewer are told sooner than another thread is.
+MANY_REJECTED = 1_000
 JOB_COLUMNS = ("run_id", "business_id", "position", "phone", "lead_id", "name", "variables")
 
 
@@ -31,7 +33,7 @@ class NewRun:
 async def write(database: Database, request: Request, run: NewRun, calling_list: CallingList) -> Outcome:
     """Make the run, or find that it is made. Raises what idempotency.once raises."""
 
-    async def work(transaction: Statements) -> str:
+    async def work(transaction: Statements) -> Started:
         return await _write(transaction, request, run, calling_list)
 
     outcome = await idempotency.once(database, request, work)
@@ -43,19 +45,19 @@ async def analyze(database: Database) -> None:
     await database.row("analyze_jobs", timeout=IMPORT_WITHIN_SECONDS)
 
 
-async def _write(transaction: Statements, request: Request, run: NewRun, calling_list: CallingList) -> str:
+async def _write(transaction: Statements, request: Request, run: NewRun, calling_list: CallingList) -> Started:
     row = await transaction.row("insert_run", *_run_values(run))
     if row is None:
         raise not_found("business")
     run_id = row["run_id"]
-    answer = json.dumps(_answer(run_id, calling_list))
+    answer = await _answer(run_id, calling_list)
     await idempotency.reserve(transaction, request, answer)
     jobs = (
         (run_id, run.business_id, position, *lead) for position, lead in enumerate(calling_list.accepted, start=1)
     )
     await transaction.copy("outbound_call_jobs", JOB_COLUMNS, jobs, timeout=IMPORT_WITHIN_SECONDS)
     passed("start.stored")
-    return answer
+    return Started(run_id, len(calling_list.accepted), answer)
 
 
 def _run_values(run: NewRun) -> tuple[Any, ...]:
@@ -68,19 +70,24 @@ def _run_values(run: NewRun) -> tuple[Any, ...]:
         run.from_number,
         settings.twiml,
         settings.url,
-        settings.record,
-        settings.machine_detection,
+        bool(settings.record),
+        bool(settings.machine_detection),
         settings.ring_timeout_seconds or defaults.ring_timeout_seconds,
         settings.call_time_limit_seconds or defaults.call_time_limit_seconds,
         run.actor,
     )
 
 
-def _answer(run_id: int, calling_list: CallingList) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "status": "pending",
-        "queued": len(calling_list.accepted),
-        "rejected": [asdict(rejected) for rejected in calling_list.rejected],
-        "duplicates": calling_list.duplicates,
-    }
+async def _answer(run_id: int, calling_list: CallingList) -> str:
+    if len(calling_list.rejected) < MANY_REJECTED:
+        return _text_of(run_id, calling_list)
+    return await asyncio.to_thread(_text_of, run_id, calling_list)
+
+
+def _text_of(run_id: int, calling_list: CallingList) -> str:
+    """The answer, as JSON. Put together piece by piece, so that other threads get their turn: it can be long."""
+    rejected = ", ".join(f'{{"index": {bad.index}, "code": "{bad.code}"}}' for bad in calling_list.rejected)
+    return (
+        f'{{"run_id": {run_id}, "status": "pending", "queued": {len(calling_list.accepted)}, '
+        f'"rejected": [{rejected}], "duplicates": {calling_list.duplicates}}}'
+    )

@@ -6,6 +6,7 @@ answered, whichever thread it runs in. Here the elements of one long array are d
 
 import json
 import re
+import sys
 from typing import Any, NoReturn
 
 _space = re.compile(r"[ \t\n\r]*").match
@@ -18,15 +19,20 @@ class NamedTwice(ValueError):
         super().__init__("names a member twice")
 
 
-def decode(text: str, long_array: str) -> Any:
+class TooLong(ValueError):
+    """The long array has more elements than it may have: it was not decoded to its end."""
+
+
+def decode(text: str, long_array: str, most_elements: int = sys.maxsize) -> Any:
     """What `json.loads` gives. The member `long_array` of the outermost object is the one decoded in steps.
 
-    Raises ValueError where the text is not JSON (NaN and Infinity are not), NamedTwice where an object has two members
-    of one name (which of them was meant?), RecursionError where it is too deep.
+    Raises TooLong where that has more than `most_elements`, ValueError where the text is not JSON (NaN and Infinity
+    are not), NamedTwice where an object has two members of one name (which of them was meant?), RecursionError where
+    it is too deep.
     """
     position = _skip(text, 0)
     if text[position : position + 1] == "{":
-        value, position = _object(text, position + 1, long_array)
+        value, position = _object(text, position + 1, long_array, most_elements)
     else:
         value, position = _scan(text, position)
     if _skip(text, position) != len(text):
@@ -34,7 +40,7 @@ def decode(text: str, long_array: str) -> Any:
     return value
 
 
-def _object(text: str, position: int, long_array: str) -> tuple[dict[str, Any], int]:
+def _object(text: str, position: int, long_array: str, most_elements: int) -> tuple[dict[str, Any], int]:
     members: dict[str, Any] = {}
     position = _skip(text, position)
     if text[position : position + 1] == "}":
@@ -47,7 +53,7 @@ def _object(text: str, position: int, long_array: str) -> tuple[dict[str, Any], 
             raise NamedTwice
         position = _skip(text, _take(":", text, position))
         if key == long_array and text[position : position + 1] == "[":
-            members[key], position = _array(text, position + 1)
+            members[key], position = _array(text, position + 1, most_elements)
         else:
             members[key], position = _scan(text, position)
         position = _skip(text, position)
@@ -56,12 +62,14 @@ def _object(text: str, position: int, long_array: str) -> tuple[dict[str, Any], 
         position = _skip(text, _take(",", text, position))
 
 
-def _array(text: str, position: int) -> tuple[list[Any], int]:
+def _array(text: str, position: int, most_elements: int) -> tuple[list[Any], int]:
     elements: list[Any] = []
     position = _skip(text, position)
     if text[position : position + 1] == "]":
         return elements, position + 1
     while True:
+        if len(elements) == most_elements:
+            raise TooLong
         element, position = _scan(text, position)
         elements.append(element)
         position = _skip(text, position)

@@ -5,10 +5,11 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from control import json_in_steps
-from control.payloads import LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES, is_storable
+from control.payloads import LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES, MOST_LEADS, is_storable, whole
 from control.phones import e164
 from control.problems import Fault
 
@@ -75,7 +76,9 @@ def calling_list(leads: list[Any], region: str | None) -> CallingList:
 def from_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a start, leads and all. Raises Unreadable."""
     try:
-        data = json_in_steps.decode(body.decode("utf-8-sig"), long_array="leads")
+        data = json_in_steps.decode(body.decode("utf-8-sig"), long_array="leads", most_elements=MOST_LEADS)
+    except json_in_steps.TooLong:
+        raise _too_many() from None
     except json_in_steps.NamedTwice as twice:
         raise Unreadable("invalid_json", Fault("", str(twice))) from None
     except (ValueError, RecursionError):
@@ -88,7 +91,7 @@ def from_json(body: bytes) -> dict[str, Any]:
 def from_csv(body: bytes, charset: str | None) -> list[dict[str, Any]]:
     """The rows of a CSV as leads. Separated by comma, semicolon or tab, whichever the first line has most of.
 
-    Raises Unreadable: wrong characters, a quote that never ends, no column `phone`.
+    Raises Unreadable: wrong characters, a quote that never ends, no column `phone`, more than MOST_LEADS.
     """
     text = _decoded(body, charset)
     header_line = text.partition("\n")[0]
@@ -96,10 +99,17 @@ def from_csv(body: bytes, charset: str | None) -> list[dict[str, Any]]:
     # strict: a quote that is never closed would otherwise swallow the rest of the list into one lead.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return list(_rows(reader))
+        rows = list(islice(_rows(reader), MOST_LEADS + 1))
     except csv.Error:
         fault = Fault(f"/line/{reader.line_num}", "is not CSV: a stray quote, or a cell without end")
         raise Unreadable("invalid_csv", fault) from None
+    if len(rows) > MOST_LEADS:
+        raise _too_many()
+    return rows
+
+
+def _too_many() -> Unreadable:
+    return Unreadable("invalid_input", Fault("/leads", f"may be {MOST_LEADS:,} at most: make several runs"))
 
 
 def _rows(reader: Any) -> Iterator[dict[str, Any]]:
@@ -149,7 +159,8 @@ def _lead(raw: Any, region: str | None) -> Lead | str:
 
 
 def _lead_id(value: Any) -> str | None:
-    # Systems that count their leads send the number.
+    # Systems that count their leads send the number; some know no other than 2502.0.
+    value = whole(value)
     return _text(str(value) if type(value) is int else value, LONGEST_LEAD_ID)
 
 

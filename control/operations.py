@@ -134,11 +134,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         ),
         "report.report": Operation(
             "A run as a spreadsheet, one row a job",
-            {
-                200: Content(
-                    "CSV in UTF-8, with a byte order mark; times are in the business's time zone.", None, CSV
-                )
-            },
+            {200: Content("CSV in UTF-8; times are in the business's time zone.", None, CSV)},
         ),
         "stream.events": Operation(
             "Follow a business, or one run, as it changes",

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from control.auth import Caller, GuardedHandler
-from control.described import CSV, Operation, name_of
-from control.incoming import pointer
+from control.described import Operation, name_of
+from control.incoming import is_json, pointer
 from control.operations import operation_of
 from control.payloads import Acting
 from control.problems import Fault, invalid
@@ -39,4 +39,5 @@ def _known(operation: Operation) -> Callable[[web.Request], frozenset[str]]:
         always |= frozenset(operation.query.model_fields)
     settings = operation.settings_of_csv
     of_csv = always | frozenset(settings.model_fields) if settings is not None else always
-    return lambda request: of_csv if request.content_type == CSV else always
+    # With a body of another type they are not what is wrong: the handler refuses that type.
+    return lambda request: always if is_json(request) else of_csv

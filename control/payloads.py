@@ -17,8 +17,11 @@ from control.phones import e164, is_region
 LARGEST_ID = 2**63 - 1
 MOST_CONCURRENT = 10_000
 DEFAULT_PAGE, LARGEST_PAGE = 50, 500
+MOST_DIGITS = 18
 # In characters, variables as JSON: what one lead may hold bounds what a page of jobs holds.
 LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES = 255, 500, 16_384
+# In one list: the largest body has room for thirty times as many that are no leads, and each is answered.
+MOST_LEADS = 1_000_000
 
 STORABLE = r"^[^\x00]*$"
 # A user and a password may stand in it, as the carrier allows; it is ASCII, as URLs on the wire are.
@@ -79,11 +82,11 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 def _number_as_text(value: Any) -> Any:
-    whole = _whole(value)
-    return str(whole) if type(whole) is int else value
+    number = whole(value)
+    return str(number) if type(number) is int else value
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """1.0 is an integer in JSON, and some languages know no other numbers."""
     return int(value) if type(value) is float and value.is_integer() else value
 
@@ -94,11 +97,14 @@ def _cursor(text: str) -> str:
     return text
 
 
-def _plain_number(value: Any) -> Any:
-    """Digits and nothing else: without this, text such as " 1_0" were a number too."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 18):
+def _as_a_page_holds(value: Any) -> Any:
+    """Digits and nothing else; more than a page holds is a whole page: whoever goes on by the cursor misses nothing."""
+    if not isinstance(value, str):
+        return value
+    # Without this, text such as " 1_0" were a number too.
+    if not (value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS):
         raise ValueError("must be a number")
-    return value
+    return min(int(value), LARGEST_PAGE)
 
 
 Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": STORABLE})]
@@ -114,8 +120,8 @@ Phone = Annotated[Text, Field(max_length=40, json_schema_extra={"format": "phone
 OwnNumber = Annotated[
     Text, Field(max_length=40, json_schema_extra={"pattern": E164}, description="As in the region is taken too.")
 ]
-Limit = Annotated[int, Field(ge=1, le=MOST_CONCURRENT), BeforeValidator(_whole)]
-Id = Annotated[int, Field(ge=1, le=LARGEST_ID), BeforeValidator(_whole)]
+Limit = Annotated[int, Field(ge=1, le=MOST_CONCURRENT), BeforeValidator(whole)]
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID), BeforeValidator(whole)]
 # What is no id does not exist, in a body as in a path: any text is taken here, and not found there.
 NamedId = Annotated[
     str,
@@ -141,13 +147,13 @@ class StartSettings(Payload):
     business_id: Id | None = None
     name: Annotated[Text, Field(max_length=200)] | None = None
     from_number: Phone | None = None
-    concurrency: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
+    concurrency: Annotated[int, Field(ge=1), BeforeValidator(whole)] | None = None
     twiml: Annotated[Text, Field(min_length=1, max_length=65_536)] | None = None
     url: Url | None = None
-    record: bool = False
-    machine_detection: bool = False
-    ring_timeout_seconds: Annotated[int, Field(ge=1, le=600), BeforeValidator(_whole)] | None = None
-    call_time_limit_seconds: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)] | None = None
+    record: bool | None = False
+    machine_detection: bool | None = False
+    ring_timeout_seconds: Annotated[int, Field(ge=1, le=600), BeforeValidator(whole)] | None = None
+    call_time_limit_seconds: Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)] | None = None
 
 
 class _BusinessSettings(Payload):
@@ -199,7 +205,7 @@ class Action(Payload):
 
 
 class ForceCancel(Action):
-    hangup: bool = False
+    hangup: bool | None = False
 
 
 class StopQueue(Action):
@@ -213,7 +219,15 @@ class Retry(Action):
 class PageAsked(Payload):
     """Which part of a list: how many, and after which (the `next_cursor` of the part before)."""
 
-    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE), BeforeValidator(_plain_number)] = DEFAULT_PAGE
+    limit: Annotated[
+        int,
+        Field(
+            ge=1,
+            description=f"A page has at most {LARGEST_PAGE}.",
+            json_schema_extra={"maximum": 10**MOST_DIGITS - 1},
+        ),
+        BeforeValidator(_as_a_page_holds),
+    ] = DEFAULT_PAGE
     cursor: Annotated[str, Field(json_schema_extra={"pattern": CURSOR}), AfterValidator(_cursor)] = ""
 
 
@@ -251,7 +265,8 @@ class Start(StartSettings):
         list[Any],
         Field(
             min_length=1,
-            description="At least one must be a Lead; what is none is rejected by its position.",
+            description="At least one must be a Lead; what is none is rejected by its position. "
+            f"At most {MOST_LEADS:,}.",
             json_schema_extra={"contains": {"$ref": "#/components/schemas/Lead"}},
         ),
     ]

@@ -1,8 +1,10 @@
 """Errors as answers: RFC 9457 problem documents. They never hold the input, nor a stack trace."""
 
+import asyncio
+import json
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +17,9 @@ from dialer.telemetry import logger
 RETRY_AFTER_SECONDS = 2
 
 PROBLEM_JSON = "application/problem+json"
+
+# Of a list of leads each can be a fault: more than these are told by another thread.
+FEW_FAULTS = 1_000
 
 # Every code, with what it means.
 CODES: Mapping[int, Mapping[str, str]] = {
@@ -96,21 +101,25 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        document: dict[str, Any] = {
+        """All but the errors."""
+        return {
             "type": f"urn:dialer:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
         }
-        if self.errors:
-            document["errors"] = [asdict(fault) for fault in self.errors]
-        return document
+
+    def text(self) -> str:
+        """All of it. Put together piece by piece, so that other threads get their turn: it can be long."""
+        document = json.dumps(self.document())
+        if not self.errors:
+            return document
+        errors = ", ".join(json.dumps({"pointer": fault.pointer, "detail": fault.detail}) for fault in self.errors)
+        return f'{document[:-1]}, "errors": [{errors}]}}'
 
     def response(self) -> web.Response:
-        return web.json_response(
-            self.document(), status=self.status, headers=self.headers, content_type=PROBLEM_JSON
-        )
+        return web.Response(text=self.text(), status=self.status, headers=self.headers, content_type=PROBLEM_JSON)
 
 
 class AnswerWith(Exception):
@@ -180,7 +189,9 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
         logger().warning(
             "SECURITY", status=problem.status, code=problem.code, method=request.method, path=request.path
         )
-    return problem.response()
+    if len(problem.errors) <= FEW_FAULTS:
+        return problem.response()
+    return await asyncio.to_thread(problem.response)
 
 
 def _of_aiohttp(error: web.HTTPException) -> Problem:

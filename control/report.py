@@ -30,8 +30,6 @@ COLUMNS = (
     *("error_code", "error_message", "attempts_made"),
     *("created_at", "dialed_at", "answered_at", "ended_at", "duration_seconds"),
 )
-# Excel takes a file without it for one in the system's old code page, and shows Hebrew names as gibberish.
-BYTE_ORDER_MARK = "\ufeff"
 # What spreadsheets evaluate.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _PHONE = re.compile(r"\+[0-9]+")
@@ -66,7 +64,7 @@ async def _send(response: web.StreamResponse, texts: AsyncIterator[str]) -> None
 
 async def _lines(database: Database, run_id: int, zone: tzinfo, page: list[Row]) -> AsyncIterator[str]:
     """The file in pieces; each is read when the one before has been sent."""
-    yield BYTE_ORDER_MARK + as_csv([COLUMNS])
+    yield as_csv([COLUMNS])
     while page:
         yield as_csv(_cells(job, zone) for job in page)
         page = await _page(database, run_id, page[-1]["position"]) if len(page) == ROWS_AT_ONCE else []

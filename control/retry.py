@@ -9,7 +9,7 @@ from control import idempotency, runs, start
 from control.auth import Caller
 from control.context import CONTEXT
 from control.database import Statements
-from control.idempotency import Request
+from control.idempotency import Request, Started
 from control.imports import IMPORT_WITHIN_SECONDS
 from control.incoming import MOST_FORM_BYTES, payload_of, read_body
 from control.payloads import Retry
@@ -35,22 +35,22 @@ async def retry_run(request: web.Request, caller: Caller) -> web.Response:
     if (replayed := await idempotency.recall(context.database, asked)) is not None:
         return start.created(replayed, replayed=True)
 
-    async def work(transaction: Statements) -> str:
+    async def work(transaction: Statements) -> Started:
         return await _write(transaction, asked, old.run_id, caller.actor, only, wanted.reason)
 
     async with context.imports:
         outcome = await idempotency.once(context.database, asked, work)
-    if not outcome.replayed:
+    if outcome.started is not None:
         logger().info(
             "RETRY", run_id=old.run_id, business_id=old.business_id, actor=caller.actor, reason=wanted.reason
         )
-        start.tell(context, old.business_id, outcome.answer, retry_of=old.run_id)
-    return start.created(outcome.answer, replayed=outcome.replayed)
+        start.tell(context, old.business_id, outcome.started, retry_of=old.run_id)
+    return start.created(outcome.answer, replayed=outcome.started is None)
 
 
 async def _write(
     transaction: Statements, asked: Request, old_run: int, actor: str, only: list[str], reason: str | None
-) -> str:
+) -> Started:
     row = await transaction.row("insert_retry", old_run, actor, only, reason)
     if row is None:
         raise conflict("run_not_ended", "only a run that has ended can be retried")
@@ -59,9 +59,9 @@ async def _write(
     if copied is None or not copied["jobs"]:
         fault = Fault("/only", f"no job of the run ended as {', '.join(only)}")
         raise invalid(fault, code="nothing_to_retry")
-    answer = _answer(row["run_id"], copied["jobs"])
-    await idempotency.amend(transaction, asked, answer)
-    return answer
+    started = Started(row["run_id"], copied["jobs"], _answer(row["run_id"], copied["jobs"]))
+    await idempotency.amend(transaction, asked, started.answer)
+    return started
 
 
 def _answer(run_id: int, queued: int) -> str:

@@ -131,7 +131,7 @@ def as_shown(run: Row) -> dict[str, Any]:
         "total": total,
         **counts,
         "processed": processed,
-        "progress_pct": round(100 * processed / total, 1) if total else 0.0,
+        "progress_pct": percent(processed, total),
         "concurrency": run["concurrency"],
         "active_calls": counts["in_progress"],
         "cancel_requested": run["cancel_requested"],
@@ -142,3 +142,10 @@ def as_shown(run: Row) -> dict[str, Any]:
         "updated_at": moment(run["updated_at"]),
         "dispositions": {shown: run[column] for column, shown in DISPOSITIONS.items() if run[column]},
     }
+
+
+def percent(processed: int, total: int) -> float:
+    """To a tenth; but 100 is all of them."""
+    if processed == total:
+        return 100.0 if total else 0.0
+    return min(round(100 * processed / total, 1), 99.9)

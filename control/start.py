@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +9,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from control import collector, idempotency, imports, leads
-from control.answers import answer
 from control.auth import Caller, business_asked_for
 from control.context import CONTEXT, Context
 from control.database import Row
-from control.idempotency import Request
+from control.idempotency import Request, Started
 from control.imports import NewRun
 from control.incoming import is_json, read_body, validated
 from control.leads import CallingList, Unreadable
@@ -70,24 +68,23 @@ async def _start(request: web.Request, caller: Caller, body: bytes) -> web.Respo
     run = NewRun(business_id, caller.actor, settings, from_number, context.settings)
     async with context.imports:
         outcome = await imports.write(context.database, wanted, run, calling_list)
-    if not outcome.replayed:
-        tell(context, business_id, outcome.answer, rejected=len(calling_list.rejected))
-    return created(outcome.answer, replayed=outcome.replayed)
+    if outcome.started is not None:
+        tell(context, business_id, outcome.started, rejected=len(calling_list.rejected))
+    return created(outcome.answer, replayed=outcome.started is None)
 
 
 def created(text: str, *, replayed: bool) -> web.Response:
     """The answer to a start, from its JSON."""
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
-    return answer(json.loads(text), 201, **headers)
+    return web.Response(text=text, status=201, headers=headers, content_type="application/json")
 
 
-def tell(context: Context, business_id: int, text: str, **more: Any) -> None:
+def tell(context: Context, business_id: int, started: Started, **more: Any) -> None:
     """After the commit: tell the daemons, the log and, of a large list, the planner."""
-    started = json.loads(text)
-    run_id, queued = started["run_id"], started["queued"]
+    run_id = started.run_id
     context.hints.say(Hint("run", business_id, run_id=run_id))
-    logger().info("RUN_STARTED", business_id=business_id, run_id=run_id, queued=queued, **more)
-    if queued > imports.LARGE_IMPORT:
+    logger().info("RUN_STARTED", business_id=business_id, run_id=run_id, queued=started.queued, **more)
+    if started.queued > imports.LARGE_IMPORT:
         context.chores.start("analyze", imports.analyze(context.database))
 
 
@@ -147,12 +144,17 @@ async def _read_leads(sent: Submission, region: str | None, faults: list[Fault])
     if not isinstance(sent.leads, list):
         return CallingList()
     if sent.size <= LARGE_BODY_BYTES:
-        result = leads.calling_list(sent.leads, region)
+        result, undialable = _judged(sent.leads, region)
     else:
-        result = await asyncio.to_thread(leads.calling_list, sent.leads, region)
-    if not result.accepted:
-        faults += [Fault(f"/leads/{bad.index}", bad.code) for bad in result.rejected]
+        result, undialable = await asyncio.to_thread(_judged, sent.leads, region)
+    faults += undialable
     return result
+
+
+def _judged(raw: list[Any], region: str | None) -> tuple[CallingList, list[Fault]]:
+    result = leads.calling_list(raw, region)
+    wrong = () if result.accepted else result.rejected
+    return result, [Fault(f"/leads/{bad.index}", bad.code) for bad in wrong]
 
 
 def _from_number(sent: Submission, context: Context, business: Row, faults: list[Fault]) -> str | None:

@@ -49,11 +49,11 @@ async def force_cancel(request: web.Request, caller: Caller) -> web.Response:
     """At once, whoever lives; on demand the live calls are ended too."""
     wanted = await read_optional_payload(request, ForceCancel)
     run = await runs.named(request, caller, request.match_info["run_id"], wanted.business_id)
-    context = request.app[CONTEXT]
-    if wanted.hangup and not context.hangups.possible:
+    context, hangup = request.app[CONTEXT], bool(wanted.hangup)
+    if hangup and not context.hangups.possible:
         raise conflict("carrier_not_configured", "to end calls, control needs TWILIO_ACCOUNT_SID")
-    done = await _stop(request, caller, run, "force_cancel", wanted.reason, hangup=wanted.hangup)
-    ended = await context.hangups.end_calls(run.run_id) if wanted.hangup else 0
+    done = await _stop(request, caller, run, "force_cancel", wanted.reason, hangup=hangup)
+    ended = await context.hangups.end_calls(run.run_id) if hangup else 0
     return answer(
         {
             "run_id": run.run_id,

@@ -40,6 +40,7 @@ class Rhythm:
             except Exception as error:  # noqa: BLE001
                 # A fault of ours, in one look of one loop: it must be seen, and must not end the others.
                 fault(self._name, error)
+            heed_cancellation()
             pause = self._every * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads daemons apart
             await wait_or(self._woken, pause)
 
@@ -72,6 +73,16 @@ class Tasks:
     def _ended(self, task: "asyncio.Future[Any]") -> None:
         self._running.discard(task)
         report(task)
+
+
+def heed_cancellation() -> None:
+    """End this task if it was told to and the word was lost on the way. For loops that have no other end.
+
+    The client of Redis waits by asyncio.wait_for, which before Python 3.12 may swallow a cancellation.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def report(task: "asyncio.Future[Any]") -> None:

@@ -94,6 +94,8 @@ class Roster:
         status = (await insist(lambda: self._edges.store.run_states([run_id]))).get(run_id)
         event = "RUN_COMPLETED" if status == "completed" else "RUN_LEFT"
         log.info(event, run_id=run_id, business_id=held.holding.terms.business_id, status=status)
+        # An intent may be on its way: what it brings was not begun yet.
+        await asyncio.wait([held.task])
         await held.caller.drain(None)
         self._leaving.remove(held)
 
@@ -222,8 +224,11 @@ class Roster:
 
     async def drain(self, seconds: float) -> None:
         """Wait for the requests on the wire; those that are not answered by then are left unknown."""
+        until = self._clock() + seconds
         held = [*self.runs.values(), *self._leaving]
-        await asyncio.gather(*(h.caller.drain(seconds) for h in held))
+        if held:
+            await asyncio.wait([h.task for h in held], timeout=seconds)
+        await asyncio.gather(*(h.caller.drain(max(until - self._clock(), 0.0)) for h in held))
 
     def tidy(self) -> None:
         """Close the desks that nobody needs: a daemon that lives for years meets many businesses."""

@@ -28,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
     isolate(os.environ)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, whatever the order of the others: at the end one worker would wait for it alone."""
+    items.sort(key=lambda item: "soak" not in item.keywords)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The session's servers. Tests that stop or break a server start their own instead."""

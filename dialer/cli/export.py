@@ -3,7 +3,9 @@
 import os
 import secrets
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -25,13 +27,17 @@ from dialer.cli.runs import run_argument
     help="The file to write; it appears when it is complete.  [default: stdout]",
 )
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--excel", is_flag=True, help="Begin with a byte-order mark, so that Excel shows names as they are.")
 @client_options
-def export(run_id: int, output: Path | None, force: bool, client: Client) -> None:
+def export(run_id: int, output: Path | None, force: bool, excel: bool, client: Client) -> None:
     """Write the report of a run: CSV, a row for each job, with its number in full."""
     to_file = output is not None and str(output) != "-"
     if output and to_file:
         _refuse_to_lose(output, force)
     content = patiently(lambda: client.download(f"/api/runs/{run_id}/report.csv"))
+    if excel:
+        # Without it Excel takes the file for one in the system's old code page.
+        content = chain([BOM_UTF8], content)
     if output and to_file:
         size = _write(output.resolve(), content, force)
         say(f"{output}: {size} bytes")

@@ -69,9 +69,11 @@ class Statements:
             self._pool.terminate()
 
     async def _rows(self, name: str, *args: Any) -> list[asyncpg.Record]:
+        lent = False
         try:
             # It also bounds the return of a connection: a dead server never confirms that a statement is cancelled.
             async with self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS) as connection:
+                lent = True
                 rows: list[asyncpg.Record] = await connection.fetch(sql.query(name), *args)
         except asyncpg.PostgresError as error:
             if isinstance(error, AWAY):
@@ -81,8 +83,9 @@ class Statements:
             log.warning("DATABASE_REFUSED", statement=name, error=type(error).__name__, message=error.args[:1])
             raise DatabaseRefused(f"{name}: {type(error).__name__}") from error
         except AWAY as error:
-            if isinstance(error, TimeoutError):
-                # After a fail-over all are dead and none says so: each would cost one such wait.
+            if lent and isinstance(error, TimeoutError):
+                # After a fail-over all are dead and none says so: each would cost one such wait. But when none was
+                # free in time it is the crowd: new connections, one a statement, would only make it larger.
                 with suppress(asyncpg.InterfaceError):  # closed meanwhile
                     await self._pool.expire_connections()
             raise DatabaseAway(f"{name}: {type(error).__name__}") from error

@@ -26,6 +26,8 @@ REST_SECONDS = 0.3
 LOOK_FOR_INTENTS_EVERY_SECONDS = 0.5
 # Longer than a statement can run: after it, an intent that was not found was not committed.
 LOOK_FOR_INTENTS_SECONDS = 15.0
+# Look-ups give an attempt up once ring time-out + list lag have shown no call: what is late by then is never sent.
+SEND_WITHIN_SECONDS = 5.0
 
 log = logger()
 
@@ -70,7 +72,7 @@ class Caller:
         store: Store,
         carrier: Carrier,
         settle: Callable[[Intent, Outcome], Awaitable[None]],
-        permits: Callable[[int], Awaitable[list[float]]],
+        permits: Callable[[int, bool], Awaitable[list[float]]],
         is_expired: Callable[[float], bool],
         gate: Gate,
         clock: Callable[[], float],
@@ -113,19 +115,15 @@ class Caller:
         self._stopping.set()
         self._woken.set()
 
-    @property
-    def is_busy(self) -> bool:
-        """Is anything of this run still to be answered or written down?"""
-        return bool(self._placing or self._chores)
-
     async def drain(self, seconds: float | None) -> None:
         """Wait for requests on the wire; those still there then are left `unknown`, for reconciliation.
 
         None: wait until all are answered.
         """
-        tasks = [*self._placing.values(), *self._chores]
-        if tasks:
+        while tasks := [*self._placing.values(), *self._chores]:
             await asyncio.wait(tasks, timeout=seconds)
+            if seconds is not None:
+                break
         left = [*self._placing.values(), *self._chores]
         await asyncio.gather(*(self._leave(attempt_id) for attempt_id in list(self._placing)))
         for task in left:
@@ -152,12 +150,12 @@ class Caller:
             self._grants.clear()
             await wait_or(self._stopping, REST_SECONDS)
 
-    async def _permits_unless_stopped(self, wanted: int) -> list[float]:
-        """No permit is taken for a run that stops meanwhile."""
-        asking = asyncio.ensure_future(self._permits(wanted))
+    async def _permits_unless_stopped(self, wanted: int, within: float | None = None) -> list[float]:
+        """No permit is taken for a run that stops meanwhile. `within`: of an intent that cannot wait longer."""
+        asking = asyncio.ensure_future(self._permits(wanted, within is not None))
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait([asking, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([asking, stopped], timeout=within, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else []
         finally:
             asking.cancel()
@@ -176,6 +174,7 @@ class Caller:
 
     async def _intend(self, grants: list[Grant], moments: list[float]) -> None:
         run = self.holding.terms
+        send_by = self._clock() + min(SEND_WITHIN_SECONDS, run.ring_timeout_seconds)
         passed("intent.sent")
         try:
             answer = await self._store.write_intents(
@@ -206,7 +205,7 @@ class Caller:
         for refusal in answer.refused:
             self._take_refusal(refusal)
         for intent, moment in zip(answer.written, moments, strict=False):
-            self._begin(self._place(intent, moment), intent.attempt_id)
+            self._begin(self._place(intent, moment, send_by), intent.attempt_id)
 
     def _book(self, intent: Intent) -> None:
         self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())
@@ -251,22 +250,23 @@ class Caller:
 
     # -- intents to calls -------------------------------------------------------------------------------
 
-    async def _place(self, intent: Intent, moment: float) -> None:
+    async def _place(self, intent: Intent, moment: float, send_by: float) -> None:
         try:
-            await self._settle(intent, await self._ask_carrier(intent, moment))
+            await self._settle(intent, await self._ask_carrier(intent, moment, send_by))
         finally:
             self.holding.unanswered.discard(intent.attempt_id)
 
-    async def _ask_carrier(self, intent: Intent, moment: float) -> Outcome:
-        while self._is_expired(moment) and not self._stopping.is_set():
-            [moment, *_] = await self._permits_unless_stopped(1) or [moment]
+    async def _ask_carrier(self, intent: Intent, moment: float, send_by: float) -> Outcome:
+        while self._is_expired(moment) and not self._stopping.is_set() and (left := send_by - self._clock()) > 0:
+            [moment, *_] = await self._permits_unless_stopped(1, left) or [moment]
         wait = moment - self._clock()
         if wait > 0:
             await wait_or(self._stopping, wait)
         passed("create.due")
-        if self._stopping.is_set() or not self._around.is_trusted(self.holding):
+        is_late = self._clock() >= send_by
+        if is_late or self._stopping.is_set() or not self._around.is_trusted(self.holding):
             self._gate.not_sent()
-            return NotProcessed("not sent: the lease is not trusted any more, or the daemon drains")
+            return NotProcessed("not sent: too late, the lease is not trusted any more, or the daemon drains")
         try:
             outcome = await self._carrier.create(intent, self.holding.terms)
         except Exception as error:  # noqa: BLE001

@@ -13,7 +13,7 @@ from dialer.crashpoints import passed
 from dialer.edges.slots import Slots, Turn
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway, RedisAway
-from dialer.rhythm import wait_or
+from dialer.rhythm import heed_cancellation, wait_or
 from dialer.rules.holding import Holding
 from dialer.rules.model import Business, Grant
 from dialer.telemetry import fault, logger
@@ -121,6 +121,7 @@ class Desk:
                 # A fault of ours must be seen, and must not stop this business for ever.
                 fault("desk", error)
                 self._unsure = True
+            heed_cancellation()
             await wait_or(self._woken, LOOK_EVERY_SECONDS if self._is_waiting() else None)
 
     async def turn(self) -> None:

@@ -52,7 +52,8 @@ CREATE TRIGGER guard_disposition BEFORE UPDATE OF disposition ON outbound_call_j
           AND (OLD.disposition, NEW.disposition) IS DISTINCT FROM ('answered', 'machine'))
     EXECUTE FUNCTION guard_disposition();
 
--- As in 0005, but for the verdict: see there what the results mean.
+-- As in 0005 (see there what the results mean), but for the verdict; and a repeat of what was said of a second call
+-- for the attempt does nothing to the first: it ended that, and freed its slot.
 CREATE OR REPLACE FUNCTION take_carrier_event(
     p_attempt uuid, p_call_sid text, p_source text, p_sequence integer, p_status text, p_at timestamptz,
     p_duration integer, p_answered_by text, p_error_code integer, p_error_message text
@@ -68,6 +69,7 @@ DECLARE
     v_ended  boolean := false;
     v_news   boolean;
     v_stored bigint;
+    v_other  boolean := false;  -- news of another call than the attempt's own
 BEGIN
     -- The attempt and, should a guess have given it away, the present owner of the SID: in one order, always.
     PERFORM FROM outbound_call_attempts x WHERE x.id = p_attempt OR x.call_sid = p_call_sid
@@ -91,10 +93,12 @@ BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended('dialer:call:' || p_call_sid, 0));
         IF a.ended_at IS NOT NULL OR (a.call_sid IS NOT NULL AND (a.sid_source <> 'list' OR p_source = 'list')) THEN
             v_result := CASE WHEN v_stored IS NULL THEN 'repeat' ELSE 'late_call' END;
+            v_other := true;
             UPDATE outbound_call_attempts SET late_call_sid = p_call_sid WHERE id = a.id;
         ELSIF EXISTS (SELECT FROM outbound_call_attempts x
                       WHERE x.call_sid = p_call_sid AND (x.sid_source <> 'list' OR p_source IN ('list', 'fetch'))) THEN
             v_result := 'not_owner';
+            v_other := true;
         ELSE
             PERFORM bind_call(a.id, p_call_sid, CASE p_source WHEN 'fetch' THEN 'list' ELSE p_source END,
                               s.state IS NOT DISTINCT FROM 'ended');
@@ -104,10 +108,10 @@ BEGIN
     END IF;
 
     -- Before the end, which asks for it; and after the end, which it may refine.
-    IF v_result IN ('taken', 'repeat') AND p_answered_by IS NOT NULL THEN
+    IF NOT v_other AND p_answered_by IS NOT NULL THEN
         a.answered_by := hear_verdict(a.id, p_answered_by);
     END IF;
-    IF v_result IN ('taken', 'repeat') AND a.ended_at IS NULL THEN
+    IF NOT v_other AND a.ended_at IS NULL THEN
         IF s.state = 'ended' THEN
             PERFORM end_attempt(
                 a.id,

@@ -86,7 +86,7 @@ SELECT * FROM shown_jobs WHERE job_id IN (SELECT id FROM page) ORDER BY position
 
 -- name: show_job
 -- A row for each event of each attempt, and one at least: job, attempts and events as of one moment. Events in the
--- carrier's order, where it told one.  $1 job
+-- carrier's order; one that it gave no number stands after the highest number that was there before it.  $1 job
 SELECT j.*, a.id AS attempt_id, a.state AS attempt_state, a.disposition AS attempt_disposition,
        a.call_sid AS attempt_call_sid, a.slot AS attempt_slot, a.created_at AS attempt_created_at,
        a.requested_at AS attempt_requested_at, a.answered_at AS attempt_answered_at, a.ended_at AS attempt_ended_at,
@@ -95,4 +95,6 @@ FROM shown_jobs j
 LEFT JOIN outbound_call_attempts a ON a.job_id = j.job_id
 LEFT JOIN outbound_call_events e ON e.attempt_id = a.id
 WHERE j.job_id = $1
-ORDER BY a.created_at, a.id, e.sequence NULLS FIRST, e.id;
+ORDER BY a.created_at, a.id,
+         coalesce(e.sequence, max(e.sequence) OVER (PARTITION BY a.id ORDER BY e.id), -1),
+         e.sequence IS NULL, e.id;

@@ -2,7 +2,7 @@
 
 -- name: recall_answer
 -- What was answered to this key within its 24 hours.  $1 business  $2 key
-SELECT request_hash, answer::text AS answer FROM idempotency_keys
+SELECT request_hash, answer #>> '{}' AS answer FROM idempotency_keys
 WHERE business_id = $1 AND key = $2 AND created_at > now() - interval '24 hours';
 
 -- name: insert_run
@@ -26,9 +26,10 @@ WITH run AS (
 SELECT id AS run_id FROM run;
 
 -- name: keep_answer
--- The answer under its key, unless a younger one is there; waits for whoever is writing the same.
+-- The answer under its key, unless a younger one is there; waits for whoever is writing the same. It is kept as one
+-- JSON string: as an object its members would come back in another order.
 -- $1 business  $2 key  $3 hash of the request  $4 answer (JSON)
-INSERT INTO idempotency_keys AS k (business_id, key, request_hash, answer) VALUES ($1, $2, $3, $4::text::jsonb)
+INSERT INTO idempotency_keys AS k (business_id, key, request_hash, answer) VALUES ($1, $2, $3, to_jsonb($4::text))
 ON CONFLICT (business_id, key) DO UPDATE
 SET request_hash = excluded.request_hash, answer = excluded.answer, created_at = now()
 WHERE k.created_at <= now() - interval '24 hours'
@@ -36,7 +37,7 @@ RETURNING k.business_id;
 
 -- name: amend_answer
 -- Where the answer is known only at the end.  $1 business  $2 key  $3 answer (JSON)
-UPDATE idempotency_keys SET answer = $3::text::jsonb WHERE business_id = $1 AND key = $2;
+UPDATE idempotency_keys SET answer = to_jsonb($3::text) WHERE business_id = $1 AND key = $2;
 
 -- name: analyze_jobs
 -- After a large import the claim must not be planned by the figures from before.

@@ -44,13 +44,15 @@ async def breaking(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 async def test_the_report_goes_to_stdout_or_to_a_file(control: Control, tmp_path: Path) -> None:
     run_id = str(await control.run())
     out = (await control.done("runs", "export", run_id)).out
-    rows = list(csv.DictReader(io.StringIO(out.removeprefix("\ufeff"))))
+    rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["phone"] for row in rows] == ["+972501234500", "+972501234501", "+972501234502"]
     target = tmp_path / "spring.csv"
     said = await control.done("runs", "export", run_id, "-o", str(target))
     assert said.out == ""
     assert target.read_text(encoding="utf-8").splitlines() == out.splitlines()
     assert files(tmp_path) == [target]
+    for_excel = (await control.done("runs", "export", run_id, "--excel")).out
+    assert for_excel == "\ufeff" + out
 
 
 async def test_a_file_that_is_there_is_written_over_on_demand_only(control: Control, tmp_path: Path) -> None:

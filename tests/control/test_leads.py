@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control import json_in_steps, leads
+from control import collector, json_in_steps, leads
 from control.leads import Unreadable
+from control.payloads import MOST_LEADS
 from control.phones import e164
 
 JSON = st.recursive(
@@ -82,12 +83,12 @@ def test_every_lead_is_accounted_for_by_position() -> None:
         {"phone": "+972501234568", "variables": {"a": float("inf")}},
         {"phone": "+972501234568", "variables": []},
         {"phone": "+972501234568", "name": 7},
-        {"phone": "+972501234568", "variables": {}, "unknown": 1},
+        {"phone": "+972501234568", "variables": {}, "unknown": 1, "lead_id": 2503.0},
     ]
     result = leads.calling_list(raw, "IL")
     assert [tuple(lead) for lead in result.accepted] == [
         ("+972501234567", "2502", "Dana", '{"city": "חיפה"}'),
-        ("+972501234568", None, None, None),
+        ("+972501234568", "2503", None, None),
     ]
     assert result.duplicates == 1
     assert [(bad.index, bad.code) for bad in result.rejected] == [
@@ -140,6 +141,18 @@ def test_csv_that_cannot_be_read(body: bytes, code: str, pointer: str) -> None:
     with pytest.raises(Unreadable) as refused:
         leads.from_csv(body, None)
     assert (refused.value.code, refused.value.fault.pointer) == (code, pointer)
+
+
+def test_more_than_a_list_may_have_is_refused_before_it_is_read() -> None:
+    for read in (
+        lambda: leads.from_csv(b"phone\n" + b"1\n" * (MOST_LEADS + 1), None),
+        lambda: leads.from_json(b'{"leads": [' + b"1," * MOST_LEADS + b"this is not read any more"),
+    ):
+        with collector.held_off(), pytest.raises(Unreadable) as refused:
+            read()
+        assert refused.value.fault.pointer == "/leads"
+    with collector.held_off():
+        assert len(leads.from_json(b'{"leads": [' + b"1," * (MOST_LEADS - 1) + b"1]}")["leads"]) == MOST_LEADS
 
 
 @pytest.mark.parametrize("charset", ["base64", "punycode", "no\x00ne", "nonsense"])

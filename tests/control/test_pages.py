@@ -10,6 +10,7 @@ from yarl import URL
 
 from control.context import CONTEXT
 from control.database import Database
+from control.payloads import LARGEST_PAGE
 from tests.control.house import House, news, sid
 from tests.support.runs import Worker, add_business, add_run
 
@@ -39,8 +40,17 @@ async def test_lists_of_runs_and_jobs_come_in_pages(house: House) -> None:
     assert len((await house.ask("GET", "/api/runs")).data["data"]) == 6
     assert len((await house.ask("GET", "/api/runs?status=pending")).data["data"]) == 5
     assert len((await house.ask("GET", f"/api/runs?business_id={business}")).data["data"]) == 5
-    wrong = await house.ask("GET", "/api/runs?status=nonsense&limit=501")
+    wrong = await house.ask("GET", "/api/runs?status=nonsense&limit=0")
     assert {fault["pointer"] for fault in wrong.data["errors"]} == {"/status", "/limit"}
+
+
+async def test_more_than_a_page_holds_is_a_whole_page(house: House) -> None:
+    run = await add_run(house.pool, await add_business(house.pool), LARGEST_PAGE + 1)
+    for limit in (LARGEST_PAGE + 1, 10**17):
+        page = (await house.ask("GET", f"/api/runs/{run.run_id}/jobs?limit={limit}")).data
+        assert len(page["data"]) == LARGEST_PAGE
+        rest = await house.ask("GET", f"/api/runs/{run.run_id}/jobs?limit={limit}&cursor={page['next_cursor']}")
+        assert [job["job_id"] for job in rest.data["data"]] == [run.jobs[-1]]
 
 
 class Counted(Database):

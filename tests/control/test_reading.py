@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from control.runs import percent
 from tests.control.house import OPERATOR, House, news, sid
 from tests.support.runs import Worker, add_business, add_run, assert_counters_match
 
@@ -97,6 +98,7 @@ async def test_a_job_with_its_attempts_and_their_events(house: House) -> None:
     call = sid()
     await house.call_status(attempt, news(call, 2, "in-progress"))
     await house.call_status(attempt, news(call, 0, "initiated"))
+    await house.callback(f"/webhook/amd_status?attempt={attempt}", {"CallSid": call, "AnsweredBy": "human"})
     await house.call_status(attempt, news(call, 3, "completed", CallDuration="17"))
     job_id = await house.pool.fetchval("SELECT id FROM outbound_call_jobs")
     job = (await house.ask("GET", f"/api/jobs/{job_id}")).data
@@ -107,9 +109,10 @@ async def test_a_job_with_its_attempts_and_their_events(house: House) -> None:
     assert [(event["sequence"], event["status"]) for event in shown["events"]] == [
         (0, "initiated"),
         (2, "in-progress"),
+        (None, "amd:human"),
         (3, "completed"),
     ]
-    assert shown["events"][2]["at"] == "2025-06-02T10:00:03Z"
+    assert shown["events"][3]["at"] == "2025-06-02T10:00:03Z"
 
 
 async def test_a_key_sees_and_does_only_what_is_its_own(house: House, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,3 +183,10 @@ async def test_every_answer_has_an_id(house: House) -> None:
         assert len(answer.headers["X-Request-Id"]) == 32
         if status != 200:
             assert answer.data["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("processed", "total", "shown"), [(0, 0, 0.0), (2, 3, 66.7), (99_999, 100_000, 99.9), (7, 7, 100.0)]
+)
+def test_a_run_is_at_a_hundred_percent_when_all_of_it_is_done(processed: int, total: int, shown: float) -> None:
+    assert percent(processed, total) == shown

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from dialer.edges import wakeup
-from tests.control.house import TWIML, House
+from tests.control.house import TWIML, Answer, House
 from tests.support.runs import assert_counters_match
 from tests.support.waiting import eventually
 
@@ -168,6 +168,23 @@ async def test_bodies_that_cannot_be_read(
     assert (answer.status, answer.data["code"]) == (status, code)
 
 
+@pytest.mark.parametrize("content_type", ["application/csv", "multipart/form-data; boundary=x"])
+async def test_a_list_of_another_type_is_refused_for_that(house: House, content_type: str) -> None:
+    path = f"/api/runs?business_id={await house.business()}&twiml=%3CResponse/%3E&concurrency=2"
+    answer = await house.ask(
+        "POST", URL(path, encoded=True), data=b"phone\n+972501234567", headers={"Content-Type": content_type}
+    )
+    assert (answer.status, answer.data["code"]) == (415, "unsupported_media_type")
+
+
+async def test_what_is_null_is_not_set(house: House) -> None:
+    names = ("name", "from_number", "concurrency", "url", "record", "machine_detection", "ring_timeout_seconds")
+    answer = await house.start(await house.business(), ["+972501234567"], **dict.fromkeys(names))
+    assert answer.status == 201, answer.text
+    [kept] = await house.pool.fetch("SELECT record, machine_detection FROM outbound_call_run_settings")
+    assert tuple(kept) == (False, False)
+
+
 @pytest.mark.parametrize(
     "query", ["name=%ED%A0%80", "name=%FF", "name=a%00b", "concurrency=0", "leads=1", "%00=1"]
 )
@@ -214,16 +231,7 @@ async def test_a_hundred_thousand_leads_leave_callbacks_alone(house: House) -> N
         {"phone": f"+97250{number:07}", "lead_id": str(number), "variables": {"city": "חיפה"}}
         for number in range(100_000)
     ]
-    body = json.dumps({"business_id": business_id, "leads": leads, "twiml": TWIML}).encode()
-    start = asyncio.create_task(
-        house.ask("POST", "/api/runs", data=io.BytesIO(body), headers={"Content-Type": "application/json"})
-    )
-    longest = 0.0
-    while not start.done():
-        asked = asyncio.get_running_loop().time()
-        assert (await house.ask("GET", "/livez", None)).status == 200
-        longest = max(longest, asyncio.get_running_loop().time() - asked)
-    answer = await start
+    answer, longest = await _started_beside_others(house, business_id, leads)
     assert (answer.status, answer.data["queued"]) == (201, 100_000)
     run = await house.run(answer.data["run_id"])
     assert (run["queued"], run["total"]) == (100_000, 100_000)
@@ -235,6 +243,31 @@ async def test_a_hundred_thousand_leads_leave_callbacks_alone(house: House) -> N
         return bool(tuples >= 100_000)
 
     await eventually(analyzed, timeout=20)
+
+
+async def _started_beside_others(house: House, business_id: int, leads: list[Any]) -> tuple[Answer, float]:
+    """The answer, and the longest time that anything else waited for its own meanwhile."""
+    body = json.dumps({"business_id": business_id, "leads": leads, "twiml": TWIML}).encode()
+    start = asyncio.create_task(
+        house.ask("POST", "/api/runs", data=io.BytesIO(body), headers={"Content-Type": "application/json"})
+    )
+    longest = 0.0
+    while not start.done():
+        asked = asyncio.get_running_loop().time()
+        assert (await house.ask("GET", "/livez", None)).status == 200
+        longest = max(longest, asyncio.get_running_loop().time() - asked)
+    return await start, longest
+
+
+@pytest.mark.parametrize("good", [1, 0])
+async def test_very_many_that_are_no_leads_leave_callbacks_alone(house: House, good: int) -> None:
+    leads = [{"phone": "+972501234567"}] * good + [1] * 400_000
+    answer, longest = await _started_beside_others(house, await house.business(), leads)
+    assert answer.status == (201 if good else 422)
+    named = answer.data["rejected"] if good else answer.data["errors"]
+    assert len(named) == 400_000
+    # The answer made in the event loop would stop everything for twice as long.
+    assert longest < 1.0
 
 
 async def test_the_daemons_are_told(house: House, redis: Redis) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.soak.course import soak
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_a_minute_of_everything(tmp_path: Path) -> None:
     seed = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
