@@ -33,6 +33,16 @@ _AWAY = (
 )
 
 
+# Of these, those that tell of a connection which is of no use any more.
+_BROKEN = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,
+)
+
+
 class Collided(TryAgainLater):
     """Another transaction was in the way (deadlock, serialization): nothing was written; do it again."""
 
@@ -117,17 +127,23 @@ class Database:
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
             raise Collided(type(error).__name__) from error
         except _AWAY as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, NoneFree):
-                # After a fail-over all are dead and none says so: each would cost one such wait. But when none was
-                # free in time it is the crowd: new connections, one a statement, would only make it larger.
-                with suppress(asyncpg.InterfaceError):  # closed meanwhile
-                    await self._pool.expire_connections()
+            if isinstance(error, _BROKEN) and not isinstance(error, NoneFree):
+                await self._replace_all()
             raise DatabaseAway(type(error).__name__) from error
         except asyncpg.InterfaceError as error:
             # "The connection is closed" is one; an argument of the wrong type is one too, and a defect.
             if isinstance(error, ValueError):
                 raise
+            await self._replace_all()
             raise DatabaseAway(type(error).__name__) from error
+
+    async def _replace_all(self) -> None:
+        """After a restart or a fail-over all connections are dead: each would cost one failure, or one long wait.
+
+        Not when none was free in time. That is the crowd, and new connections would only make it larger.
+        """
+        with suppress(asyncpg.InterfaceError):  # closed meanwhile
+            await self._pool.expire_connections()
 
 
 async def _keep_as_it_is(connection: Any) -> None:

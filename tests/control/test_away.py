@@ -1,5 +1,6 @@
 """What control does while something that it depends on is away, and when it is back."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -95,9 +96,11 @@ async def test_postgres_may_go_away_and_come_back(open_house: Any, gate: Gate, r
 
 
 async def test_a_killed_backend_costs_no_callback(open_house: Any, gate: Gate, redis_url: str) -> None:
+    """However many there are: the first that proves dead tells of the others."""
     house = await (await open_house(gate.dsn, redis_url)).ready()
     (attempt,) = await house.attempts()
     call = sid()
+    await asyncio.gather(*(house.ask("GET", "/api/runs") for _ in range(8)))
     for number, status in enumerate(("initiated", "ringing", "in-progress", "completed")):
         await house.pool.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
