@@ -8,6 +8,7 @@ import click
 from dialer.cli.client import Client, business_option, client_options
 from dialer.cli.failures import FAILED, BadInput, say
 from dialer.cli.group import example
+from dialer.cli.interrupts import interrupts
 from dialer.cli.jobs import JOB_STATUSES, show_jobs
 from dialer.cli.lists import Listing, paging_options, show_list
 from dialer.cli.patience import patiently
@@ -82,8 +83,8 @@ def follow_run(run_id: int, as_json: bool, client: Client) -> None:
 def watch(client: Client, run_id: int, as_json: bool) -> None:
     """Show a run until it has ended. Exits with 1 unless it was completed."""
     try:
-        with _changes() if as_json else progress() as shown:
-            run = follow(client, run_id, shown)
+        with interrupts() as asked, _changes() if as_json else progress() as shown:
+            run = follow(client, run_id, shown, meanwhile=asked.check)
     except KeyboardInterrupt:
         say(f"run {run_id} goes on without being followed; stop it with: dialer runs stop {run_id}")
         raise

@@ -102,11 +102,19 @@ def progress() -> Iterator[Callable[[Run], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True, force_terminal=True),
+        # It is shown often enough. A thread that draws would be waited for with a lock in hand, should Ctrl-C come in
+        # the middle of a drawing.
+        auto_refresh=False,
     )
     with bar:
         task = bar.add_task("leads", total=None, state="")
         yield lambda run: bar.update(
-            task, total=run.total, completed=run.processed, description=_title(run), state=_state(run)
+            task,
+            total=run.total,
+            completed=run.processed,
+            description=_title(run),
+            state=_state(run),
+            refresh=True,
         )
 
 

@@ -9,6 +9,7 @@ import pty
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from types import TracebackType
 
 from tests.cli.running import DIALER
@@ -50,6 +51,12 @@ class Terminal:
         self._process.kill()
         self._process.wait()
         os.close(self._ours)
+
+    @property
+    def threads(self) -> int | None:
+        """How many the command has; None where the system does not tell."""
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        return len(list(tasks.iterdir())) if tasks.exists() else None
 
     async def shows(self, text: str) -> None:
         """Wait until this text has been shown."""
