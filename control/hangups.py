@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from control.database import Database
@@ -40,6 +42,16 @@ class Hangups:
         self._carrier: Carrier | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[bool]] = set()
+        self._answering = 0
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Somebody stops a run and counts the calls that end by it: meanwhile `look` takes none of them away."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
 
     async def end_calls(self, run_id: int) -> int:
         """Ask for the end of every live call of a run; how many the carrier ended within the answer's time.
@@ -63,7 +75,7 @@ class Hangups:
 
     async def look(self) -> None:
         """Ask for what is due, by whichever control it was requested. Raises DatabaseAway."""
-        if self.possible:
+        if self.possible and not self._answering:
             await self._ask_due(None)
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ Each is one guarded statement on the run (see migration 0006): when it has answe
 its figures are final. Doing it again changes nothing.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from aiohttp import web
@@ -52,8 +53,9 @@ async def force_cancel(request: web.Request, caller: Caller) -> web.Response:
     context, hangup = request.app[CONTEXT], bool(wanted.hangup)
     if hangup and not context.hangups.possible:
         raise conflict("carrier_not_configured", "to end calls, control needs TWILIO_ACCOUNT_SID")
-    done = await _stop(request, caller, run, "force_cancel", wanted.reason, hangup=hangup)
-    ended = await context.hangups.end_calls(run.run_id) if hangup else 0
+    with context.hangups.answering() if hangup else nullcontext():
+        done = await _stop(request, caller, run, "force_cancel", wanted.reason, hangup=hangup)
+        ended = await context.hangups.end_calls(run.run_id) if hangup else 0
     return answer(
         {
             "run_id": run.run_id,

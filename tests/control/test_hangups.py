@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from control.context import CONTEXT
 from control.hangups import ANSWER_WITHIN_SECONDS, ASK_AGAIN_AFTER_SECONDS
 from simulator import INSTANT, Simulator
 from tests.control.house import ACCOUNT, AUTH_TOKEN, House, news, sid
@@ -61,6 +63,28 @@ async def force_cancel(house: House, run: Run, **body: Any) -> Any:
 
 def ended(carrier: Simulator, call_sid: str) -> bool:
     return carrier.ledger.calls[call_sid].ended is not None
+
+
+async def test_calls_are_counted_though_the_loop_looks_all_the_time(house: House, carrier: Simulator) -> None:
+    """It looks for due hang-ups too, and would take some away between the stop and the count."""
+    hangups = house.client.app[CONTEXT].hangups
+
+    async def look_and_look() -> None:
+        while True:
+            await hangups.look()
+            await asyncio.sleep(0)  # a look that does nothing does not wait either
+
+    looking = [asyncio.create_task(look_and_look()) for _ in range(3)]
+    try:
+        for _ in range(3):
+            run, attempts = await dialing(house, 3, 3)
+            for attempt in attempts:
+                await house.call_status(attempt, news(await call(carrier), 2, "in-progress"))
+            assert (await force_cancel(house, run)).data["calls_hung_up"] == 3
+    finally:
+        for task in looking:
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
 
 
 async def test_every_live_call_is_ended_and_counted(house: House, carrier: Simulator) -> None:

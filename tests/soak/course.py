@@ -147,6 +147,8 @@ async def leave(w: World) -> list[str]:
             wrong.append(f"{process.name} did not end")
         else:
             wrong += [f"{process.name} ended with {code}"] if code else []
+    for way in w.ways.values():
+        way.bury()
     try:
         await eventually(lambda: verdict.no_other_connection(w), timeout=10)
     except AssertionError:

@@ -119,6 +119,12 @@ class Proxy:
         for link in self._links:
             link.is_forgotten = True
 
+    def bury(self) -> None:
+        """Break those that were forgotten: by themselves their servers would notice after hours."""
+        for link in self._links:
+            if link.is_forgotten:
+                link.abort()
+
     # -- open and close ---------------------------------------------------------------------------------
 
     async def open(self) -> None:

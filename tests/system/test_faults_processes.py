@@ -37,9 +37,9 @@ async def well_in_the_end(p: Proxied, runs: list[int], redis: Any, *, unknown: i
 
 
 async def test_a_carrier_that_is_gone_for_a_while_is_waited_for(make_proxied: MakeProxied, redis: Any) -> None:
-    async with make_proxied() as p:
+    async with make_proxied(**SETTLE_SOON) as p:
         daemon = await p.system.daemon()
-        run = await p.system.start(await p.system.business(limit=LIMIT), list(numbers(20)))
+        run = await p.system.start(await p.system.business(limit=LIMIT), list(numbers(20)), **SHORT)
         await p.dials_on()
         await p.carrier.refuse()
         before = p.creates
@@ -51,7 +51,8 @@ async def test_a_carrier_that_is_gone_for_a_while_is_waited_for(make_proxied: Ma
         assert p.creates == before
         await p.carrier.pass_all()
         await p.dials_on(within=8)
-        await well_in_the_end(p, [run], redis)
+        # A request that was on the wire may have got lost there.
+        await well_in_the_end(p, [run], redis, unknown=LIMIT)
 
 
 async def test_a_slow_carrier_only_takes_longer(make_proxied: MakeProxied, redis: Any) -> None:
