@@ -6,39 +6,9 @@ is in the figure.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
-from bench.ground import Line, arguments, durable_servers, show
-from bench.throughput import Load, Throughput, throughput
-
-
-def main() -> int:
-    parser = arguments("saturation", __doc__)
-    parser.add_argument("--businesses", type=int, default=50)
-    parser.add_argument("--calls", type=int, default=100, help="of each business")
-    parser.add_argument("--limit", type=int, default=50)
-    parser.add_argument("--talk", type=float, default=0.02, help="seconds that a call lasts")
-    options = parser.parse_args()
-    load = Load(options.businesses, options.calls, options.limit, options.talk)
-    with durable_servers() as servers:
-        found = [asyncio.run(throughput(servers, f"saturation_{n}", load)) for n in range(options.runs)]
-        lines = _lines(found)
-    show(
-        f"{load.businesses} businesses x {load.calls} calls of {1000 * load.talk:.0f} ms at limit {load.limit}",
-        lines,
-        as_json=options.json,
-    )
-    return 0
-
-
-def _lines(found: list[Throughput]) -> list[Line]:
-    return [
-        Line("calls a second", "", [f.calls_per_second for f in found]),
-        Line("slot idle, p50", "ms", [f.idle_p50 for f in found]),
-        Line("slot idle, p99", "ms", [f.idle_p99 for f in found]),
-    ]
-
+from bench.throughput import Load, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("saturation", __doc__, Load(businesses=50, calls=100, limit=50, talk=0.02)))

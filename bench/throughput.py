@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ground import migrated_database, rank
+from bench.ground import Line, arguments, durable_servers, migrated_database, rank, show
 from dialer.embedded import EmbeddedServers
 from simulator import INSTANT
 from simulator.ledger import Ledger
@@ -40,6 +40,27 @@ class Throughput:
     calls_per_second: float
     idle_p50: float
     idle_p99: float
+
+
+def main(name: str, doc: str | None, usual: Load) -> int:
+    """A command that measures one load, `usual` unless its options say otherwise."""
+    parser = arguments(name, doc)
+    parser.add_argument("--businesses", type=int, default=usual.businesses)
+    parser.add_argument("--calls", type=int, default=usual.calls, help="of each business")
+    parser.add_argument("--limit", type=int, default=usual.limit)
+    parser.add_argument("--talk", type=float, default=usual.talk, help="seconds that a call lasts")
+    options = parser.parse_args()
+    load = Load(options.businesses, options.calls, options.limit, options.talk)
+    with durable_servers() as servers:
+        found = [asyncio.run(throughput(servers, f"{name}_{n}", load)) for n in range(options.runs)]
+    title = f"{load.businesses} businesses x {load.calls} calls of {1000 * load.talk:.0f} ms at limit {load.limit}"
+    lines = [
+        Line("calls a second", "", [f.calls_per_second for f in found]),
+        Line("slot idle, p50", "ms", [f.idle_p50 for f in found]),
+        Line("slot idle, p99", "ms", [f.idle_p99 for f in found]),
+    ]
+    show(title, lines, as_json=options.json)
+    return 0
 
 
 async def throughput(servers: EmbeddedServers, name: str, load: Load) -> Throughput:

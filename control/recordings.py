@@ -46,7 +46,7 @@ async def retry(request: web.Request, caller: Caller) -> web.Response:
     """Fetch one anew that failed. One that is on its way is left as it is, so that asking twice is harmless."""
     context, call_sid = request.app[CONTEXT], request.match_info["call_sid"]
     wanted = await read_optional_payload(request, Action)
-    recording = await _named(request, caller, call_sid, wanted.business_id)
+    recording = await named(request, caller, call_sid, "show_recording", wanted.business_id)
     business_id = recording["business_id"]
     again = await context.database.row("retry_recording", call_sid, business_id, caller.actor, wanted.reason)
     if again is not None:
@@ -60,18 +60,23 @@ async def retry(request: web.Request, caller: Caller) -> web.Response:
         context.hints.say(Hint("recording", business_id, run_id=again["run_id"], job_id=again["job_id"]))
         return answer(as_shown(again))
     # It was no failed one; somebody else may have asked, or it may have arrived, since we looked.
-    now = await _named(request, caller, call_sid, wanted.business_id)
+    now = await named(request, caller, call_sid, "show_recording", wanted.business_id)
     if now["status"] == "completed":
         raise conflict("recording_completed", "this recording is there, or was until it had been kept long enough")
     return answer(as_shown(now))
 
 
-async def _named(request: web.Request, caller: Caller, call_sid: str, business_in_body: int | None) -> Row:
-    """The recording, if it is the caller's. Raises AnswerWith 404, or 403 when it is another business's."""
+async def named(
+    request: web.Request, caller: Caller, call_sid: str, statement: str, business_in_body: int | None = None
+) -> Row:
+    """What `statement` tells of a call's recording, if it is the caller's.
+
+    Raises AnswerWith 404, or 403 when it is another business's.
+    """
     acting_for = business_asked_for(request, caller, business_in_body)
     row = None
     if CALL_SID.fullmatch(call_sid):
-        row = await request.app[CONTEXT].database.row("show_recording", call_sid)
+        row = await request.app[CONTEXT].database.row(statement, call_sid)
     if row is None:
         raise not_found("recording")
     caller.must_own(row["business_id"])

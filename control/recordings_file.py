@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from control.answers import answer
-from control.auth import Caller, business_asked_for
+from control.auth import Caller
 from control.context import CONTEXT
 from control.database import Row
 from control.problems import AnswerWith, Problem, not_found, unavailable
-from control.recordings_callback import CALL_SID
+from control.recordings import named
 from control.recordings_range import Beyond, Part, Unchanged, Wanted, Whole, wanted
 from dialer.edges.shelf import Shelf
 from dialer.errors import TryAgainLater
@@ -54,7 +54,7 @@ class File:
 
 async def send(request: web.Request, caller: Caller) -> web.StreamResponse:
     call_sid = request.match_info["call_sid"]
-    row = await _of_the_callers(request, caller, call_sid)
+    row = await named(request, caller, call_sid, "recording_file")
     if row["status"] in ON_ITS_WAY:
         again = str(_seconds_until(row["due_in_seconds"]))
         return answer({"call_sid": call_sid, "status": row["status"]}, 202, **{"Retry-After": again})
@@ -62,19 +62,6 @@ async def send(request: web.Request, caller: Caller) -> web.StreamResponse:
     shelf = request.app[CONTEXT].shelf
     await _must_be_there(shelf, file)
     return await _answer(request, shelf, file, wanted(request.method, request.headers, file.etag, file.size))
-
-
-async def _of_the_callers(request: web.Request, caller: Caller, call_sid: str) -> Row:
-    acting_for = business_asked_for(request, caller)
-    row = None
-    if CALL_SID.fullmatch(call_sid):
-        row = await request.app[CONTEXT].database.row("recording_file", call_sid)
-    if row is None:
-        raise not_found("recording")
-    caller.must_own(row["business_id"])
-    if acting_for not in (None, row["business_id"]):
-        raise not_found("recording of this business")
-    return row
 
 
 def _seconds_until(due: float | None) -> int:
