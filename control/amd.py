@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from control.callbacks import take_in
-from control.carrier_form import CarrierEvent, read_signed
+from control.carrier_form import read_signed
 from control.context import CONTEXT
+from dialer.rules.model import CarrierEvent
 
 
 async def amd_status(request: web.Request) -> web.Response:
@@ -14,6 +15,8 @@ async def amd_status(request: web.Request) -> web.Response:
     event = CarrierEvent(
         told.attempt_id,
         told.fields["CallSid"],
+        "callback",
+        None,
         # Kept among the call's events. No word for the course of a call, so it moves nothing there.
         f"amd:{verdict}",
         answered_by=verdict,

@@ -10,7 +10,7 @@ from control import jobs, runs
 from control.auth import guarded
 from control.changes import Changes
 from control.context import CONTEXT, Context
-from control.database import Database
+from control.database import REFUSED, Database
 from control.hangups import Hangups
 from control.hints import Hints, Installation
 from control.incoming import named_requests, show_request_id
@@ -32,6 +32,7 @@ from dialer.config import Settings
 from dialer.edges import wakeup
 from dialer.edges.shelf import open_shelf
 from dialer.errors import CheckYourSettings
+from dialer.intake import Intake
 from dialer.rhythm import Rhythm
 
 SWEEP_EVERY_SECONDS = 2.0
@@ -91,6 +92,7 @@ def _context(settings: Settings) -> Context:
         ),
         Rhythm("sweep", SWEEP_EVERY_SECONDS, Sweeper(database).sweep),
         metrics=metrics,
+        intake=Intake(database.rows, take_apart_on=REFUSED),
         changes=changes,
         watcher=watcher,
         limits=Limits(settings.rate_limit_per_second),

@@ -1,39 +1,24 @@
 """The carrier's callbacks: verify, one statement, commit, tell the daemons, 204."""
 
 import time
-from dataclasses import dataclass, fields
 
 from aiohttp import web
 
-from control.carrier_form import CarrierEvent, read_event
+from control.carrier_form import read_event
 from control.context import CONTEXT, Context
-from control.database import Database, Row
 from control.hangups import LiveCall
 from control.problems import not_found
 from dialer.crashpoints import passed
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
+from dialer.intake import Intake
+from dialer.rules.model import CarrierEvent, Fact
 from dialer.telemetry import logger
 
 # What took longer is away, and the carrier waits five seconds at most.
 RETRY_WITHIN_SECONDS = 1.0
 STILL_LIVE = frozenset({"queued", "initiated", "ringing", "in-progress"})
 HANG_UP = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>'
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of an event. See take_carrier_event for `result`. Without a business: the attempt is unknown."""
-
-    result: str
-    business_id: int | None
-    run_id: int | None
-    job_id: int | None
-    slot: int | None
-    state: str | None
-    disposition: str | None
-    ended_now: bool
-    hangup_requested: bool
 
 
 async def call_status(request: web.Request) -> web.Response:
@@ -55,12 +40,12 @@ async def outbound_call(request: web.Request) -> web.Response:
     return _twiml(found["twiml"])
 
 
-async def take_in(context: Context, event: CarrierEvent) -> Taken:
+async def take_in(context: Context, event: CarrierEvent) -> Fact:
     """Store an event and tell who must know. Raises TryAgainLater when it could not be stored."""
     arrived_at = time.time()
     passed("callback.verified")
     try:
-        taken = await _insist(context.database, event)
+        taken = await _insist(context.intake, event)
     except TryAgainLater:
         context.metrics.called_back("not_stored", event.at, arrived_at)
         raise
@@ -85,27 +70,18 @@ async def take_in(context: Context, event: CarrierEvent) -> Taken:
     return taken
 
 
-async def _insist(database: Database, event: CarrierEvent) -> Taken:
+async def _insist(intake: Intake, event: CarrierEvent) -> Fact:
     """Once more, at once: a deadlock is gone by then, a broken connection replaced, and a repeat is harmless."""
     asked_at = time.monotonic()
     try:
-        return await _store(database, event)
+        return await intake.take(event)
     except TryAgainLater:
         if time.monotonic() - asked_at > RETRY_WITHIN_SECONDS:
             raise
-    return await _store(database, event)
+    return await intake.take(event)
 
 
-async def _store(database: Database, event: CarrierEvent) -> Taken:
-    row: Row = await database.row(
-        "take_carrier_event",
-        *(event.attempt_id, event.call_sid, "callback", event.sequence, event.status, event.at),
-        *(event.duration_seconds, event.answered_by, event.error_code, event.error_message),
-    )
-    return Taken(**{field.name: row[field.name] for field in fields(Taken)})
-
-
-def _alert(taken: Taken, event: CarrierEvent) -> None:
+def _alert(taken: Fact, event: CarrierEvent) -> None:
     who = {"attempt_id": str(event.attempt_id), "call_sid": event.call_sid, "call_status": event.status}
     if taken.result == "orphan":
         logger().warning("CALLBACK_ORPHAN", **who)
@@ -117,7 +93,7 @@ def _alert(taken: Taken, event: CarrierEvent) -> None:
         logger().warning("CALL_OF_ANOTHER", business_id=taken.business_id, job_id=taken.job_id, **who)
 
 
-def _released(taken: Taken, business_id: int, event: CarrierEvent, heard_at: float | None) -> Hint:
+def _released(taken: Fact, business_id: int, event: CarrierEvent, heard_at: float | None) -> Hint:
     return Hint(
         "released",
         business_id,

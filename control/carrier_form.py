@@ -13,6 +13,7 @@ from control.context import CONTEXT
 from control.incoming import MOST_FORM_BYTES, read_body
 from control.payloads import is_storable
 from control.problems import Fault, forbidden, invalid
+from dialer.rules.model import CarrierEvent
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -29,21 +30,6 @@ class Told:
         return _number(self.fields.get(name))
 
 
-@dataclass(frozen=True, slots=True)
-class CarrierEvent:
-    """What the carrier says of the call of an attempt. `duration_seconds` is that of the conversation."""
-
-    attempt_id: uuid.UUID
-    call_sid: str
-    status: str
-    sequence: int | None = None
-    at: datetime | None = None
-    duration_seconds: int | None = None
-    answered_by: str | None = None
-    error_code: int | None = None
-    error_message: str | None = None
-
-
 async def read_event(request: web.Request) -> CarrierEvent:
     """The event in a callback. Raises AnswerWith as `read_signed` does."""
     told = await read_signed(request, "CallSid", "CallStatus")
@@ -51,8 +37,9 @@ async def read_event(request: web.Request) -> CarrierEvent:
     return CarrierEvent(
         told.attempt_id,
         fields["CallSid"],
+        "callback",
+        told.number("SequenceNumber"),
         fields["CallStatus"],
-        sequence=told.number("SequenceNumber"),
         at=_moment(fields.get("Timestamp")),
         duration_seconds=told.number("CallDuration"),
         answered_by=fields.get("AnsweredBy") or None,

@@ -21,6 +21,7 @@ from control.signature import Verifier
 from control.watcher import Watcher
 from dialer.config import Settings
 from dialer.edges.shelf import Shelf
+from dialer.intake import Intake
 from dialer.rhythm import Rhythm
 
 # Each start holds a connection while it imports; the others stay free for callbacks.
@@ -39,6 +40,7 @@ class Context:
     reaper: Reaper
     sweeps: Rhythm
     metrics: Metrics
+    intake: Intake = field(kw_only=True)
     changes: Changes = field(kw_only=True)
     watcher: Watcher = field(kw_only=True)
     limits: Limits = field(kw_only=True)

@@ -47,6 +47,10 @@ class Collided(TryAgainLater):
     """Another transaction was in the way (deadlock, serialization): nothing was written; do it again."""
 
 
+# Failures of one statement that are none of the database: nothing was written, and what was asked was the reason.
+REFUSED: tuple[type[Exception], ...] = (Collided, asyncpg.PostgresError)
+
+
 class NoneFree(TimeoutError):
     """No connection was to be had in time: all are at work, or none can be opened."""
 

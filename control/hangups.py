@@ -12,6 +12,7 @@ from dialer.config import Settings, secret
 from dialer.edges.carrier import Carrier, CarrierAway, Found
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
+from dialer.rules.model import CarrierEvent
 from dialer.rules.tally import Tally
 from dialer.telemetry import fault, logger
 
@@ -126,11 +127,10 @@ class Hangups:
 
     async def _settle(self, call: LiveCall, found: Found) -> None:
         """Write down what the carrier shows of the call."""
-        fact = await self._database.row(
-            "take_carrier_event",
-            *(call.attempt_id, found.call_sid, "fetch", None, found.status, None),
-            *(found.duration_seconds, None, None, None),
+        event = CarrierEvent(
+            call.attempt_id, found.call_sid, "fetch", None, found.status, duration_seconds=found.duration_seconds
         )
+        fact = await self._database.row("take_carrier_event", *event)
         if fact is not None and fact["ended_now"]:
             self._tally.calls[fact["disposition"]] += 1
             self._hints.say(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from control.callbacks import take_in
-from control.carrier_form import CarrierEvent, Told, read_signed
+from control.carrier_form import Told, read_signed
 from control.context import CONTEXT, Context
 from control.problems import Fault, invalid
 from dialer.edges.wakeup import Hint
+from dialer.rules.model import CarrierEvent
 from dialer.telemetry import logger
 
 CALL_SID = re.compile(r"CA[0-9A-Za-z]{1,64}")
@@ -35,7 +36,7 @@ async def recording_status(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     news = _read(await read_signed(request, "CallSid", "RecordingStatus"))
     # First of all it is news of a call: perhaps the first one that names it. Nobody's call is kept aside there.
-    event = CarrierEvent(news.attempt_id, news.call_sid, f"recording:{news.status}")
+    event = CarrierEvent(news.attempt_id, news.call_sid, "callback", None, f"recording:{news.status}")
     taken = await take_in(context, event)
     if taken.business_id is not None:
         await _take(context, news)

@@ -12,7 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from dialer.edges.pool import Statements
-from dialer.rules.model import Business, Fact, Grant, Intent, Intents, LiveAttempt, Refusal, Terms
+from dialer.errors import DatabaseRefused
+from dialer.intake import Intake
+from dialer.rules.model import Business, CarrierEvent, Fact, Grant, Intent, Intents, LiveAttempt, Refusal, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class UnknownAttempt:
 
 class Store(Statements):
     """What dialing asks of Postgres. Open with `connect`, close with `close`."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        super().__init__(pool)
+        self._intake = Intake(self._rows, take_apart_on=(DatabaseRefused,))
 
     # -- leases -----------------------------------------------------------------------------------------
 
@@ -155,10 +161,8 @@ class Store(Statements):
         self, attempt: UUID, call_sid: str, source: str, status: str, duration: int | None = None
     ) -> Fact:
         """What an answer or a look-up says of a call (callbacks are taken by control)."""
-        rows = await self._rows(
-            "take_carrier_event", attempt, call_sid, source, None, status, None, duration, None, None, None
-        )
-        return Fact(**rows[0])
+        event = CarrierEvent(attempt, call_sid, source, None, status, duration_seconds=duration)
+        return await self._intake.take(event)
 
     async def return_attempt(self, attempt: UUID, delay_seconds: float, code: int | None, reason: str) -> str:
         """Certainly no call: `returned` to the queue, `swept` (its run is over), or `too_late`."""

@@ -1,6 +1,8 @@
 """The nouns: what is passed between edges and loops. Times are seconds on the process's own clock."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 
@@ -84,9 +86,30 @@ class Business:
     live: tuple[LiveAttempt, ...]
 
 
+class CarrierEvent(NamedTuple):
+    """What the carrier says of the call of an attempt, in the order in which `take_carrier_event` takes it.
+
+    `source`: answer (to the create), callback, list or fetch. `duration_seconds` is that of the conversation.
+    """
+
+    attempt_id: UUID
+    call_sid: str
+    source: str
+    sequence: int | None
+    status: str
+    at: datetime | None = None
+    duration_seconds: int | None = None
+    answered_by: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a carrier event did to our rows (see `take_carrier_event` in migration 0005)."""
+    """What a carrier event did to our rows (see `take_carrier_event` in migrations 0005 and 0011).
+
+    Without a business: the attempt is not known.
+    """
 
     result: str
     business_id: int | None
