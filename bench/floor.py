@@ -5,6 +5,8 @@ no guard, no state beyond a counter: what the machine allows to any program of t
 
     control   callback in, signature -> one commit (an event, the end of the call) -> one message -> 204
     dialer    message in -> one trip to Redis (give the slot back, take it again) -> one commit (the intent) -> create
+
+With BATCHED set, what comes while a commit is under way, or within two milliseconds, is one statement (and one trip).
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ CREATE TABLE bare_calls (id uuid PRIMARY KEY, slot integer NOT NULL, phone text 
 CREATE TABLE bare_events (id uuid NOT NULL, status text NOT NULL);
 """
 WRITE_INTENT = "INSERT INTO bare_calls VALUES ($1, $2, $3, 'intent')"
+WRITE_INTENTS = """
+INSERT INTO bare_calls SELECT id, slot, phone, 'intent' FROM unnest($1::uuid[], $2::integer[], $3::text[])
+AS g (id, slot, phone)
+"""
 TAKE_EVENT = """
 WITH event AS (INSERT INTO bare_events VALUES ($1, $2))
 UPDATE bare_calls SET status = $2 WHERE id = $1 RETURNING slot
@@ -43,7 +49,13 @@ WITH given AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS g (id, status)),
 UPDATE bare_calls c SET status = g.status FROM given g WHERE c.id = g.id RETURNING c.id, c.slot
 """
 BATCH_SECONDS = 0.002
-SWAP = "redis.call('SREM', KEYS[1], ARGV[1]) redis.call('SADD', KEYS[1], ARGV[1]) return ARGV[1]"
+MOST_IN_A_BATCH = 100
+SWAP = """
+for _, slot in ipairs(ARGV) do
+    redis.call('SREM', KEYS[1], slot)
+    redis.call('SADD', KEYS[1], slot)
+end
+"""
 
 
 async def control() -> None:
@@ -136,6 +148,9 @@ class Dialer:
         self._pool, self._redis, self._http = pool, connection, http
         self._swap = connection.register_script(SWAP)
         self._left = int(os.environ["CALLS"])
+        self._batched = bool(os.environ.get("BATCHED"))
+        self._waiting: list[tuple[UUID, int, str]] = []
+        self._is_writing = False
         self._account, self._callbacks = os.environ["ACCOUNT"], os.environ["CALLBACKS"]
         self._creates = f"{os.environ['CARRIER']}/2010-04-01/Accounts/{self._account}/Calls.json"
         secret = base64.b64encode(f"{self._account}:{os.environ['TOKEN']}".encode()).decode()
@@ -146,17 +161,42 @@ class Dialer:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as heard, asyncio.TaskGroup() as group:
             await heard.subscribe(CHANNEL)
             for slot in range(1, limit + 1):
-                group.create_task(self._call(slot))
+                self._take(group, slot)
             async for message in heard.listen():
                 if self._left <= 0:
                     return
-                group.create_task(self._call(int(message["data"])))
+                self._take(group, int(message["data"]))
 
-    async def _call(self, slot: int) -> None:
+    def _take(self, group: asyncio.TaskGroup, slot: int) -> None:
+        if self._left <= 0:
+            return
         self._left -= 1
-        attempt, phone = uuid4(), f"+1212{2000000 + self._left}"
-        await self._swap(keys=[SLOTS], args=[slot])
-        await self._pool.execute(WRITE_INTENT, attempt, slot, phone)
+        call = (uuid4(), slot, f"+1212{2000000 + self._left}")
+        if not self._batched:
+            group.create_task(self._dial(group, [call]))
+            return
+        self._waiting.append(call)
+        if len(self._waiting) == 1 and not self._is_writing:
+            group.create_task(self._dial_waiting(group))
+
+    async def _dial_waiting(self, group: asyncio.TaskGroup) -> None:
+        self._is_writing = True
+        await asyncio.sleep(BATCH_SECONDS)
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_IN_A_BATCH], self._waiting[MOST_IN_A_BATCH:]
+            await self._dial(group, batch)
+        self._is_writing = False
+
+    async def _dial(self, group: asyncio.TaskGroup, calls: list[tuple[UUID, int, str]]) -> None:
+        await self._swap(keys=[SLOTS], args=[slot for _, slot, _ in calls])
+        if self._batched:
+            await self._pool.execute(WRITE_INTENTS, *([*column] for column in zip(*calls, strict=True)))
+        else:
+            await self._pool.execute(WRITE_INTENT, *calls[0])
+        for attempt, _, phone in calls:
+            group.create_task(self._create(attempt, phone))
+
+    async def _create(self, attempt: UUID, phone: str) -> None:
         callback = quote(f"{self._callbacks}/webhook/call_status?attempt={attempt}", safe="")
         events = "".join(f"&StatusCallbackEvent={e}" for e in ("initiated", "ringing", "answered", "completed"))
         body = f"To=%2B{phone[1:]}&From=%2B15005550006&Twiml=%3CResponse%2F%3E&StatusCallback={callback}{events}"
@@ -170,7 +210,7 @@ async def dialer() -> None:
     pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=4, max_size=4, reset=_keep)
     connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
     print("ready", flush=True)
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as http:
         await Dialer(pool, connection, http).run(int(os.environ["LIMIT"]))
         await asyncio.Event().wait()
 

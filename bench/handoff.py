@@ -14,14 +14,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
-
-from bench.floor import SCHEMA, bare_process
-from bench.ground import Line, arguments, durable_servers, migrated_database, new_database, rank, show
+from bench.bare import bare_calls
+from bench.ground import Line, arguments, durable_servers, migrated_database, rank, show
 from dialer.embedded import EmbeddedServers
-from simulator import INSTANT, Simulator
+from simulator import INSTANT
+from simulator.ledger import Ledger
 from simulator.settings import Settings as CarrierSettings
-from tests.support.waiting import eventually
 from tests.system.stack import numbers, stack
 
 
@@ -68,33 +66,24 @@ async def measure(servers: EmbeddedServers, number: int, options: argparse.Names
             run = await system.start(await system.business(limit=options.limit), list(numbers(options.calls)))
             await system.ended(run, timeout=120 + options.calls * options.talk)
             await system.check(run, limit=options.limit)
-            return _figures(system.sim, options.limit)
+            return _figures(system.sim.ledger, options.limit)
 
 
 async def measure_floor(servers: EmbeddedServers, number: int, options: argparse.Namespace) -> Figures:
     """The same calls by the bare programs."""
-    database = await new_database(servers.dsn, f"floor_{number}")
-    connection = await asyncpg.connect(database)
-    await connection.execute(SCHEMA)
-    await connection.close()
-    settings = {"DATABASE_URL": database, "REDIS_URL": servers.redis_url}
-    async with Simulator(carrier(options)).serve() as sim:
-        settings |= {"CARRIER": sim.url, "ACCOUNT": sim.settings.account_sid, "TOKEN": sim.settings.auth_token}
-        settings |= {"CALLS": str(options.calls), "LIMIT": str(options.limit)}
-        async with (
-            bare_process("control", settings) as url,
-            bare_process("dialer", {**settings, "CALLBACKS": url}),
-        ):
-            await eventually(lambda: _ended(sim) >= options.calls, timeout=120 + options.calls * options.talk)
-            return _figures(sim, options.limit)
+    within = 120 + options.calls * options.talk
+    async with bare_calls(
+        servers,
+        f"floor_{number}",
+        carrier(options),
+        calls=options.calls,
+        limit=options.limit,
+        within_seconds=within,
+    ) as ledger:
+        return _figures(ledger, options.limit)
 
 
-def _ended(sim: Simulator) -> int:
-    return sum(call.ended is not None for call in sim.ledger.calls.values())
-
-
-def _figures(sim: Simulator, limit: int) -> Figures:
-    ledger = sim.ledger
+def _figures(ledger: Ledger, limit: int) -> Figures:
     creates = sorted(ledger.create_times())
     ends = sorted(d.sent for d in ledger.terminal_deliveries() if d.sent is not None)
     # The n-th end makes room for the create that is `limit` later.

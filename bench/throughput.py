@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.bare import bare_calls, ended
 from bench.ground import Line, arguments, durable_servers, migrated_database, rank, show
 from dialer.embedded import EmbeddedServers
 from simulator import INSTANT
 from simulator.ledger import Ledger
+from simulator.settings import Settings as CarrierSettings
 from tests.support.waiting import eventually
 from tests.system.stack import Stack, stack
 
@@ -40,6 +42,8 @@ class Throughput:
     calls_per_second: float
     idle_p50: float
     idle_p99: float
+    least_share: float
+    most_share: float
 
 
 def main(name: str, doc: str | None, usual: Load) -> int:
@@ -51,11 +55,16 @@ def main(name: str, doc: str | None, usual: Load) -> int:
     parser.add_argument("--talk", type=float, default=usual.talk, help="seconds that a call lasts")
     options = parser.parse_args()
     load = Load(options.businesses, options.calls, options.limit, options.talk)
+    found, floor = [], []
     with durable_servers() as servers:
-        found = [asyncio.run(throughput(servers, f"{name}_{n}", load)) for n in range(options.runs)]
+        for n in range(options.runs):
+            floor.append(asyncio.run(bare_throughput(servers, f"{name}_floor_{n}", load)))
+            found.append(asyncio.run(throughput(servers, f"{name}_{n}", load)))
     title = f"{load.businesses} businesses x {load.calls} calls of {1000 * load.talk:.0f} ms at limit {load.limit}"
     lines = [
-        Line("calls a second", "", [f.calls_per_second for f in found]),
+        Line("calls a second", "", [f.calls_per_second for f in found], floor),
+        Line("share of the calls, least", "", [f.least_share for f in found]),
+        Line("share of the calls, most", "", [f.most_share for f in found]),
         Line("slot idle, p50", "ms", [f.idle_p50 for f in found]),
         Line("slot idle, p99", "ms", [f.idle_p99 for f in found]),
     ]
@@ -66,18 +75,30 @@ def main(name: str, doc: str | None, usual: Load) -> int:
 async def throughput(servers: EmbeddedServers, name: str, load: Load) -> Throughput:
     """One run on a database of its own; every call is checked in the ledger."""
     database = await migrated_database(servers.dsn, name)
-    carrier = INSTANT.changed({"talk_seconds": load.talk, "digits_decide": False})
     with tempfile.TemporaryDirectory() as logs:
-        async with stack(database, servers.redis_url, Path(logs), carrier) as system:
+        async with stack(database, servers.redis_url, Path(logs), _carrier(load)) as system:
             businesses = [await system.business(load.limit) for _ in range(load.businesses)]
             for number, business in enumerate(businesses):
                 await system.start(business, _phones(load.calls), from_number=CALLERS.format(number))
             await asyncio.gather(*(_daemon(system) for _ in range(load.daemons)))
             wanted = load.businesses * load.calls
-            await eventually(lambda: _ended(system.sim.ledger) >= wanted, timeout=60 + wanted / 20, interval=0.2)
+            await eventually(lambda: ended(system.sim.ledger) >= wanted, timeout=60 + wanted / 20, interval=0.2)
             await eventually(lambda: _all_over(system), timeout=60, interval=0.2)
             await system.check()
             return _figures(system.sim.ledger, load)
+
+
+async def bare_throughput(servers: EmbeddedServers, name: str, load: Load) -> float:
+    """Calls a second of as many slots through the bare programs, which know of no businesses, and batch."""
+    wanted, slots = load.businesses * load.calls, load.businesses * load.limit
+    async with bare_calls(
+        servers, name, _carrier(load), calls=wanted, limit=slots, batched=True, within_seconds=60 + wanted / 20
+    ) as ledger:
+        return _rate(sorted(call.created for call in ledger.calls.values()), slots)
+
+
+def _carrier(load: Load) -> CarrierSettings:
+    return INSTANT.changed({"talk_seconds": load.talk, "digits_decide": False})
 
 
 async def _daemon(system: Stack) -> None:
@@ -88,10 +109,6 @@ def _phones(count: int) -> list[str]:
     return [f"+1212{2_000_000 + n}" for n in range(count)]
 
 
-def _ended(ledger: Ledger) -> int:
-    return sum(call.ended is not None for call in ledger.calls.values())
-
-
 async def _all_over(system: Stack) -> bool:
     open_runs = await system.db.fetchval("SELECT count(*) FROM outbound_call_runs WHERE ended_at IS NULL")
     return bool(open_runs == 0)
@@ -99,12 +116,31 @@ async def _all_over(system: Stack) -> bool:
 
 def _figures(ledger: Ledger, load: Load) -> Throughput:
     calls = sorted(call.created for call in ledger.calls.values())
-    # The first wave only fills the slots, the last only empties them.
-    filled = load.businesses * load.limit
-    steady = calls[filled:] if len(calls) > 2 * filled else calls
     idle = sorted(_idle(ledger, load.limit))
-    rate = (len(steady) - 1) / (steady[-1] - steady[0])
-    return Throughput(rate, rank(idle, 0.5) if idle else 0.0, rank(idle, 0.99) if idle else 0.0)
+    least, most = _shares(ledger, load)
+    return Throughput(
+        _rate(calls, load.businesses * load.limit),
+        rank(idle, 0.5) if idle else 0.0,
+        rank(idle, 0.99) if idle else 0.0,
+        least,
+        most,
+    )
+
+
+def _rate(created: Sequence[float], slots: int) -> float:
+    """The first wave only fills the slots, the last only empties them."""
+    steady = created[slots:] if len(created) > 2 * slots else created
+    return (len(steady) - 1) / (steady[-1] - steady[0])
+
+
+def _shares(ledger: Ledger, load: Load) -> tuple[float, float]:
+    """Half-way through: what the businesses that came off worst and best have had, 1 being an equal share."""
+    calls = sorted(ledger.calls.values(), key=lambda call: call.created)
+    half = calls[: len(calls) // 2]
+    made = Counter(call.from_number for call in half)
+    equal = len(half) / load.businesses
+    shares = [made[CALLERS.format(number)] / equal for number in range(load.businesses)]
+    return min(shares), max(shares)
 
 
 def _idle(ledger: Ledger, limit: int) -> Sequence[float]:

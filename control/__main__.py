@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -49,6 +50,8 @@ async def serve(settings: Settings) -> int:
     runner = runner_of(app)
     await runner.setup()
     answer_politely(runner.server)
+    # What is there by now stays: the collector need not go through it again and again while callbacks wait.
+    gc.freeze()
     try:
         url = await _listen(runner, settings)
         if not settings.public_base_url:

@@ -1,5 +1,6 @@
 """The carrier's callbacks: verify, one statement, commit, tell the daemons, 204."""
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -50,24 +51,31 @@ async def take_in(context: Context, event: CarrierEvent) -> Fact:
         context.metrics.called_back("not_stored", event.at, arrived_at)
         raise
     passed("callback.committed")
-    context.metrics.called_back(taken.result, event.at, arrived_at)
-    _alert(taken, event)
-    if taken.business_id is not None and taken.result == "taken":
-        context.changes.note(taken.business_id, taken.run_id, taken.job_id)
-    if taken.ended_now:
-        context.metrics.tally.calls[taken.disposition or ""] += 1
     # For a repeat too: the process that ended the attempt may have died before it said so.
     if taken.state == "ended" and taken.business_id is not None and taken.result in ("taken", "repeat"):
         # What ended earlier was handed over then, if anybody waited.
         heard_at = arrived_at if taken.ended_now else None
         context.hints.say(_released(taken, taken.business_id, event, heard_at))
+        # Somebody waits for the slot: the hint leaves first, then the answer.
+        await asyncio.sleep(0)
     elif taken.result == "late_call" and event.status in STILL_LIVE:
         # A call that nobody counts any more, in nobody's slot: it must not go on.
         context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
     elif taken.hangup_requested and taken.result in ("taken", "repeat"):
         context.hangups.soon(LiveCall(event.attempt_id, event.call_sid))
+    _record(context, taken, event, arrived_at)
     passed("callback.answered")
     return taken
+
+
+def _record(context: Context, taken: Fact, event: CarrierEvent, arrived_at: float) -> None:
+    """Figures, listeners, the log."""
+    context.metrics.called_back(taken.result, event.at, arrived_at)
+    if taken.ended_now:
+        context.metrics.tally.calls[taken.disposition or ""] += 1
+    if taken.business_id is not None and taken.result == "taken":
+        context.changes.note(taken.business_id, taken.run_id, taken.job_id)
+    _alert(taken, event)
 
 
 async def _insist(intake: Intake, event: CarrierEvent) -> Fact:

@@ -63,10 +63,11 @@ class Changes:
         channel = wakeup.channel(await insist(self._installation.name), TOPIC)
         while True:
             await self._something.wait()
+            # First the pause, then the word: just now the hint of the same change is on its way to the daemons.
+            await asyncio.sleep(TELL_EVERY_SECONDS)
             self._something.clear()
             batch, self._waiting = list(self._waiting), {}
             await wakeup.publish_text(self._connection, channel, json.dumps([self._origin, batch]))
-            await asyncio.sleep(TELL_EVERY_SECONDS)
 
     async def hear(self) -> None:
         """Take in what others publish, until cancelled."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
 
 import sql
 from dialer.errors import DatabaseAway, TryAgainLater
+from dialer.lender import Lender, NoneFree
 
 CONNECT_WITHIN_SECONDS = 2.0
 # A carrier waits five seconds for its callback to be taken: it must hear "not stored" before that.
@@ -51,10 +52,6 @@ class Collided(TryAgainLater):
 REFUSED: tuple[type[Exception], ...] = (Collided, asyncpg.PostgresError)
 
 
-class NoneFree(TimeoutError):
-    """No connection was to be had in time: all are at work, or none can be opened."""
-
-
 class Statements:
     """Named statements over one connection."""
 
@@ -80,6 +77,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: Any = None
+        self._lender: Lender
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -90,23 +88,19 @@ class Database:
             command_timeout=ANSWER_WITHIN_SECONDS,
             reset=_keep_as_it_is,
         )
+        self._lender = Lender(self._pool)
 
     async def close(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
+                await self._lender.close()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    def connection(self) -> AbstractAsyncContextManager[Any]:
         """A bare connection of the pool, for those who bring their own statements. Raises NoneFree."""
-        async with AsyncExitStack() as stack:
-            try:
-                lent = await stack.enter_async_context(self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS))
-            except TimeoutError as error:
-                raise NoneFree from error
-            yield lent
+        return self._lender.connection(CONNECT_WITHIN_SECONDS)
 
     async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
         """Run a named statement. Raises DatabaseAway or Collided."""
@@ -146,8 +140,7 @@ class Database:
 
         Not when none was free in time. That is the crowd, and new connections would only make it larger.
         """
-        with suppress(asyncpg.InterfaceError):  # closed meanwhile
-            await self._pool.expire_connections()
+        await self._lender.replace_all()
 
 
 async def _keep_as_it_is(connection: Any) -> None:

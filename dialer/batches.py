@@ -29,27 +29,44 @@ class Batches(Generic[Item, Answer]):
         self._key = key
         self._most = most
         self._waiting: dict[asyncio.Future[Answer], Item] = {}
-        self._acting: set[asyncio.Task[None]] = set()
-        self._driver: asyncio.Task[None] | None = None
+        # The batch that others wait for; None: whoever comes next is handed on at once.
+        self._under_way: asyncio.Future[None] | None = None
+        self._is_driven = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def add(self, item: Item) -> Answer:
         """The answer to this item. Raises what `act` raised."""
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._under_way is None:
+            # In the caller's own task: what comes alone, which is what is waited for most, pays for no other.
+            self._under_way = over = loop.create_future()
+            try:
+                [answer] = await self._act([item])
+            finally:
+                self._end(over)
+            return answer
+        answered: asyncio.Future[Answer] = loop.create_future()
         self._waiting[answered] = item
-        if self._driver is None:
-            self._driver = asyncio.create_task(self._drive())
+        if not self._is_driven:
+            self._is_driven = True
+            self._start(self._drive(self._under_way))
         return await answered
 
-    async def _drive(self) -> None:
-        """Batch after batch, until nothing waits."""
-        while batch := self._next():
-            acting = asyncio.create_task(self._hand_on(batch))
-            self._acting.add(acting)
-            acting.add_done_callback(self._acting.discard)
-            await asyncio.wait([acting], timeout=HOLD_UP_SECONDS)
-        self._driver = None
+    def _end(self, over: "asyncio.Future[None]") -> None:
+        over.set_result(None)
+        if self._under_way is over and not self._is_driven:
+            self._under_way = None
 
-    async def _hand_on(self, batch: "Mapping[asyncio.Future[Answer], Item]") -> None:
+    async def _drive(self, under_way: "asyncio.Future[None]") -> None:
+        """When that is over, batch after batch until nothing waits."""
+        await asyncio.wait([under_way], timeout=HOLD_UP_SECONDS)
+        while batch := self._next():
+            self._under_way = over = asyncio.get_running_loop().create_future()
+            self._start(self._hand_on(batch, over))
+            await asyncio.wait([over], timeout=HOLD_UP_SECONDS)
+        self._is_driven, self._under_way = False, None
+
+    async def _hand_on(self, batch: "Mapping[asyncio.Future[Answer], Item]", over: "asyncio.Future[None]") -> None:
         """Tell each its answer; one that is done already was cancelled by whoever asked."""
         try:
             answers = await self._act(list(batch.values()))
@@ -58,9 +75,16 @@ class Batches(Generic[Item, Answer]):
                 if not answered.done():
                     answered.set_exception(error)
             return
+        finally:
+            over.set_result(None)
         for answered, answer in zip(batch, answers, strict=True):
             if not answered.done():
                 answered.set_result(answer)
+
+    def _start(self, work: "Awaitable[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _next(self) -> "dict[asyncio.Future[Answer], Item]":
         """Those who came first, but not two that are about the same."""

@@ -4,6 +4,7 @@ Stopping is the reverse of importance: what starts calls stops first, what keeps
 """
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -181,6 +182,8 @@ class Daemon:
     async def _serve(self) -> None:
         await insist(lambda: self._store.register_daemon(self.worker, socket.gethostname(), os.getpid()))
         self._keeper.start()
+        # What is there by now stays: the collector need not go through it again and again while calls wait.
+        gc.freeze()
         claiming = asyncio.ensure_future(self._claims.run())
         keeping = [
             asyncio.ensure_future(work)

@@ -65,5 +65,6 @@ class Held:
             is_expired=edges.pacer.is_expired,
             gate=roster.gate,
             clock=clock,
+            unpaced=edges.pacer.is_unlimited,
         )
         return cls(holding, caller, line, tasks.start(caller.serve()))

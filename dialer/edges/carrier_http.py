@@ -13,6 +13,7 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
 from dialer.crashpoints import passed
+from dialer.edges.proxies import Proxies
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 # Shorter than any server's or proxy's: a connection that dies under a request manufactures an unknown.
@@ -37,8 +38,9 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=total_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
-            trust_env=True,  # operators set HTTPS_PROXY; the SDK's client would ignore it
         )
+        # Operators set HTTPS_PROXY; the SDK's client would ignore it.
+        self._proxies = Proxies()
 
     async def request(
         self,
@@ -60,6 +62,7 @@ class CarrierHttp(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             # doseq: StatusCallbackEvent is one key several times.
             data=urlencode(data, doseq=True) if data else None,
             headers={**(headers or {}), **authorization(auth)},
+            proxy=self._proxies.of(url),
             allow_redirects=False,
         ) as answer:
             passed("create.unread")

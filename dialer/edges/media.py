@@ -14,6 +14,7 @@ from dialer.edges.carrier_http import (
     authorization,
     retry_after_seconds,
 )
+from dialer.edges.proxies import Proxies
 from dialer.rules import recording
 from dialer.rules.recording import MOST_HOPS, Claimed, Trouble
 
@@ -64,8 +65,8 @@ class Media:
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
         )
+        self._proxies = Proxies()
 
     async def fetch(self, claimed: Claimed, write: Write) -> Received | Trouble:
         """Hand the sound on, block by block. What `write` raises comes through."""
@@ -119,7 +120,11 @@ class Media:
             headers = {"Accept-Encoding": "identity", **(self._authorization if trusted else {})}
             # What was signed elsewhere must be sent as it is: no second quoting.
             answer = await self._session.request(
-                method, URL(url, encoded=True), headers=headers, allow_redirects=False
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                proxy=self._proxies.of(url),
+                allow_redirects=False,
             )
             if answer.status not in REDIRECTS:
                 return _Opened(answer, trusted)

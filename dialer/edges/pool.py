@@ -1,13 +1,13 @@
 """Named statements over a pool of connections to Postgres: what every store of the daemon is built on."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any, Self
 
 import asyncpg
 
 import sql
 from dialer.errors import DatabaseAway, DatabaseRefused
+from dialer.lender import Lender
 from dialer.telemetry import logger
 from sql.migrate import wait_until_current
 
@@ -35,6 +35,7 @@ class Statements:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
+        self._lender = Lender(pool)
 
     @classmethod
     async def connect(cls, dsn: str, connections: int = 10) -> Self:
@@ -64,6 +65,7 @@ class Statements:
         """Give the connections back; cut those that do not come back in time."""
         try:
             async with asyncio.timeout(CLOSE_WITHIN_SECONDS):
+                await self._lender.close()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -72,7 +74,7 @@ class Statements:
         lent = False
         try:
             # It also bounds the return of a connection: a dead server never confirms that a statement is cancelled.
-            async with self._pool.acquire(timeout=CONNECT_WITHIN_SECONDS) as connection:
+            async with self._lender.connection(CONNECT_WITHIN_SECONDS) as connection:
                 lent = True
                 rows: list[asyncpg.Record] = await connection.fetch(sql.query(name), *args)
         except asyncpg.PostgresError as error:
@@ -86,8 +88,7 @@ class Statements:
             if lent and isinstance(error, TimeoutError):
                 # After a fail-over all are dead and none says so: each would cost one such wait. But when none was
                 # free in time it is the crowd: new connections, one a statement, would only make it larger.
-                with suppress(asyncpg.InterfaceError):  # closed meanwhile
-                    await self._pool.expire_connections()
+                await self._lender.replace_all()
             raise DatabaseAway(f"{name}: {type(error).__name__}") from error
         return rows
 

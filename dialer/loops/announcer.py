@@ -1,5 +1,6 @@
 """Keeps the log of a run's waiting line: OUTBOUND_ENQUEUE, OUTBOUND_QUEUED, OUTBOUND_NEXT, OUTBOUND_DONE."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from dialer.edges.store import Store
@@ -47,8 +48,13 @@ class Announcer:
             self._say([done(job_id, self._active())])
 
     def _say(self, events: Iterable[LineEvent]) -> None:
+        """In the loop's next turn: what has just been told of these events (a free slot, an intent) comes first."""
+        soon = asyncio.get_running_loop().call_soon
         for event in events:
-            fields = {"job_id": event.job_id, "active": event.active, "limit": self._holding.limit}
-            if event.queue_len is not None:
-                fields["queue_len"] = event.queue_len
-            self._log.info(event.event, **fields)
+            soon(self._write, event, self._holding.limit)
+
+    def _write(self, event: LineEvent, limit: int) -> None:
+        fields = {"job_id": event.job_id, "active": event.active, "limit": limit}
+        if event.queue_len is not None:
+            fields["queue_len"] = event.queue_len
+        self._log.info(event.event, **fields)

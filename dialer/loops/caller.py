@@ -76,7 +76,9 @@ class Caller:
         is_expired: Callable[[float], bool],
         gate: Gate,
         clock: Callable[[], float],
+        unpaced: bool = False,
     ) -> None:
+        """`unpaced`: creates may be sent at any rate, permits are not asked for."""
         self.holding = holding
         self._desk = desk
         self._line = line
@@ -88,6 +90,7 @@ class Caller:
         self._is_expired = is_expired
         self._gate = gate
         self._clock = clock
+        self._unpaced = unpaced
         self._grants: list[Grant] = []
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -152,6 +155,8 @@ class Caller:
 
     async def _permits_unless_stopped(self, wanted: int, within: float | None = None) -> list[float]:
         """No permit is taken for a run that stops meanwhile. `within`: of an intent that cannot wait longer."""
+        if self._unpaced:
+            return [self._clock()] * wanted
         asking = asyncio.ensure_future(self._permits(wanted, within is not None))
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -200,12 +205,12 @@ class Caller:
         self._around.tally.intents.update(["written"] * len(answer.written) + [r.verdict for r in answer.refused])
         if not answer.written:
             self._gate.not_sent()
-        for intent in answer.written:
+        for intent, moment in zip(answer.written, moments, strict=False):
+            # It runs once this is done; what is booked is told to the log after the requests have begun.
+            self._begin(self._place(intent, moment, send_by), intent.attempt_id)
             self._book(intent)
         for refusal in answer.refused:
             self._take_refusal(refusal)
-        for intent, moment in zip(answer.written, moments, strict=False):
-            self._begin(self._place(intent, moment, send_by), intent.attempt_id)
 
     def _book(self, intent: Intent) -> None:
         self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())

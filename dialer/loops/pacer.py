@@ -29,6 +29,11 @@ class Pacer:
         self._calm = asyncio.Event()
         self._calm.set()
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Is there no rate to keep?"""
+        return self._pace is None
+
     def is_expired(self, moment: float) -> bool:
         """Was a permit kept for so long that using it now would crowd the next ones?"""
         return self._pace is not None and self._clock() > moment + min(self._pace.interval_seconds, 1.0)
