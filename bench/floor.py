@@ -61,7 +61,9 @@ end
 async def control() -> None:
     """Takes callbacks until it is ended. Prints its address."""
     pool: Any = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8, reset=_keep)
-    connection = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+    # As many at once as there are; the library's own pool would refuse.
+    pooled = redis.asyncio.BlockingConnectionPool.from_url(os.environ["REDIS_URL"], max_connections=16)
+    connection = redis.asyncio.Redis(connection_pool=pooled)
     token = os.environ["TOKEN"].encode()
     store = Batches(pool).store if os.environ.get("BATCHED") else Singly(pool).store
 

@@ -31,6 +31,7 @@ from dialer.loops.keeper import Keeper
 from dialer.loops.pacer import Pacer
 from dialer.loops.reconciler import Reconciler
 from dialer.loops.sweeper import Sweeper
+from dialer.loops.wire import Wire
 from dialer.rhythm import Rhythm, cancelled, insist
 from dialer.roster import Roster
 from dialer.rules.tally import Tally
@@ -127,7 +128,14 @@ class Daemon:
         self._roster = Roster(
             self.worker,
             Edges(
-                store, self._slots, self._carrier, pacer, self._tally, self._publish, lambda: self._claims.wake()
+                store,
+                self._slots,
+                self._carrier,
+                pacer,
+                Wire(),
+                self._tally,
+                self._publish,
+                lambda: self._claims.wake(),
             ),
             lease_seconds=lease,
             margin_seconds=margin,

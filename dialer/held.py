@@ -16,6 +16,7 @@ from dialer.loops.caller import Caller
 from dialer.loops.desk import Desk
 from dialer.loops.pacer import Pacer
 from dialer.loops.settler import Settler
+from dialer.loops.wire import Wire
 from dialer.rhythm import Tasks
 from dialer.rules.holding import Holding
 from dialer.rules.tally import Tally
@@ -32,6 +33,7 @@ class Edges:
     slots: Slots
     carrier: Carrier
     pacer: Pacer
+    wire: Wire
     tally: Tally
     publish: Callable[[Hint], Awaitable[object]]
     room_for_runs: Callable[[], None]
@@ -64,6 +66,7 @@ class Held:
             permits=edges.pacer.permits,
             is_expired=edges.pacer.is_expired,
             gate=roster.gate,
+            wire=edges.wire,
             clock=clock,
             unpaced=edges.pacer.is_unlimited,
         )

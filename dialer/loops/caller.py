@@ -7,7 +7,7 @@ between the last look at the lease and the request nothing is awaited; and what 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TypeVar
 from uuid import UUID
 
 from dialer.crashpoints import passed
@@ -18,8 +18,8 @@ from dialer.rhythm import report, wait_or
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding
 from dialer.rules.model import Grant, Intent, Refusal
+from dialer.rules.neighbours import LineLog, Room, SlotDesk, Surroundings
 from dialer.rules.outcome import NotProcessed, Outcome, Unknown
-from dialer.rules.tally import Tally
 from dialer.telemetry import fault, logger
 
 REST_SECONDS = 0.3
@@ -29,34 +29,9 @@ LOOK_FOR_INTENTS_SECONDS = 15.0
 # Look-ups give an attempt up once ring time-out + list lag have shown no call: what is late by then is never sent.
 SEND_WITHIN_SECONDS = 5.0
 
+T = TypeVar("T")
+
 log = logger()
-
-
-class SlotDesk(Protocol):
-    """What a caller tells the desk of its business."""
-
-    def committed(self, attempt_id: UUID) -> None: ...
-    def not_used(self, holding: Holding, attempt_id: UUID, *, taken: bool = False) -> None: ...
-    def doubt(self) -> None: ...
-    def wake(self) -> None: ...
-
-
-class LineLog(Protocol):
-    """Who keeps the log of a run's waiting line."""
-
-    async def look_ahead(self) -> None: ...
-    def dialed(self, job_id: int) -> None: ...
-
-
-class Surroundings(Protocol):
-    """What the daemon does for its callers."""
-
-    worker: UUID
-    tally: Tally
-
-    def is_trusted(self, holding: Holding) -> bool: ...
-    def lost(self, holding: Holding, why: str) -> None: ...
-    async def account_changed(self, reason: str | None) -> None: ...
 
 
 class Caller:
@@ -75,6 +50,7 @@ class Caller:
         permits: Callable[[int, bool], Awaitable[list[float]]],
         is_expired: Callable[[float], bool],
         gate: Gate,
+        wire: Room,
         clock: Callable[[], float],
         unpaced: bool = False,
     ) -> None:
@@ -89,6 +65,7 @@ class Caller:
         self._permits = permits
         self._is_expired = is_expired
         self._gate = gate
+        self._wire = wire
         self._clock = clock
         self._unpaced = unpaced
         self._grants: list[Grant] = []
@@ -157,27 +134,41 @@ class Caller:
         """No permit is taken for a run that stops meanwhile. `within`: of an intent that cannot wait longer."""
         if self._unpaced:
             return [self._clock()] * wanted
-        asking = asyncio.ensure_future(self._permits(wanted, within is not None))
+        return await self._unless_stopped(self._permits(wanted, within is not None), within) or []
+
+    async def _unless_stopped(self, work: Awaitable[T], within: float | None = None) -> T | None:
+        """None when the run stopped first, or it took longer than `within`; then the work is cancelled."""
+        asking = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait([asking, stopped], timeout=within, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else []
+            return asking.result() if asking.done() else None
         finally:
             asking.cancel()
             stopped.cancel()
 
     async def _dial_some(self) -> None:
-        moments = await self._permits_unless_stopped(len(self._grants))
+        wanted = len(self._grants)
+        room = self._wire.room_now(wanted) or await self._unless_stopped(self._wire.room(wanted)) or 0
+        begun = 0
+        try:
+            begun = await self._dial_as_many(room) if room else 0
+        finally:
+            self._wire.leave(room - begun)
+
+    async def _dial_as_many(self, room: int) -> int:
+        """Dial so many of the grants at most; returns how many requests have begun."""
+        moments = await self._permits_unless_stopped(room)
         passed("permit.taken")
         self._grants.sort(key=lambda g: g.slot)
         grants, self._grants = self._grants[: len(moments)], self._grants[len(moments) :]
         may_dial = self._around.is_trusted(self.holding) and not self._stopping.is_set()
         count = self._gate.admit(len(grants), self._clock()) if may_dial else 0
         self._give_back(grants[count:])
-        if count:
-            await self._intend(grants[:count], moments)
+        return await self._intend(grants[:count], moments) if count else 0
 
-    async def _intend(self, grants: list[Grant], moments: list[float]) -> None:
+    async def _intend(self, grants: list[Grant], moments: list[float]) -> int:
+        """Write intents and begin their requests; returns how many."""
         run = self.holding.terms
         send_by = self._clock() + min(SEND_WITHIN_SECONDS, run.ring_timeout_seconds)
         passed("intent.sent")
@@ -189,14 +180,14 @@ class Caller:
             self._gate.not_sent()
             self._give_back(grants)
             self.holding.rest_until = self._clock() + REST_SECONDS
-            return
+            return 0
         except DatabaseAway as error:
             log.warning("INTENT_UNCERTAIN", run_id=run.run_id, error=str(error))
             self._gate.not_sent()
             self._begin(self._undo([g.attempt_id for g in grants]), None)
             self._give_back(grants)
             self._desk.doubt()
-            return
+            return 0
         passed("intent.committed")
         log.debug("intents", run_id=run.run_id, written=len(answer.written), refused=len(answer.refused))
         if answer.business_limit is not None and answer.queued_left is not None:
@@ -211,6 +202,7 @@ class Caller:
             self._book(intent)
         for refusal in answer.refused:
             self._take_refusal(refusal)
+        return len(answer.written)
 
     def _book(self, intent: Intent) -> None:
         self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())
@@ -293,8 +285,12 @@ class Caller:
         task = asyncio.ensure_future(work)
         if attempt_id is not None:
             self._placing[attempt_id] = task
-            task.add_done_callback(lambda _: self._placing.pop(attempt_id, None))
+            task.add_done_callback(lambda _: self._answered(attempt_id))
         else:
             self._chores.add(task)
             task.add_done_callback(self._chores.discard)
         task.add_done_callback(report)
+
+    def _answered(self, attempt_id: UUID) -> None:
+        del self._placing[attempt_id]
+        self._wire.leave(1)

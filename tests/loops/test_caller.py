@@ -14,6 +14,7 @@ from dialer.edges.carrier import Carrier
 from dialer.edges.clock import boot_seconds
 from dialer.edges.store import Store
 from dialer.loops.caller import Caller
+from dialer.loops.wire import Wire
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding
 from dialer.rules.model import Grant, Intent
@@ -74,7 +75,9 @@ async def bench(database: str) -> AsyncIterator[Bench]:
         await carrier.close()
 
 
-def caller_of(bench: Bench, holding: Holding, worker: UUID, permits: Any, settle: Any) -> Caller:
+def caller_of(
+    bench: Bench, holding: Holding, worker: UUID, permits: Any, settle: Any, wire: Wire | None = None
+) -> Caller:
     around = Around(worker)
     return Caller(
         holding,
@@ -87,6 +90,7 @@ def caller_of(bench: Bench, holding: Holding, worker: UUID, permits: Any, settle
         permits=permits,
         is_expired=lambda moment: boot_seconds() > moment + 1.0,
         gate=Gate(),
+        wire=wire or Wire(),
         clock=boot_seconds,
     )
 
@@ -151,3 +155,31 @@ async def test_who_leaves_a_run_waits_for_what_began_meanwhile_too(pool: Any, be
     await serving
     assert settled == [1, 2]
     assert {r["state"] for r in await pool.fetch("SELECT state FROM outbound_call_attempts")} == {"intent"}
+
+
+async def test_no_intent_is_written_for_which_there_is_no_room_on_the_wire(pool: Any, bench: Bench) -> None:
+    """And a run that stops while it waits takes no room with it."""
+    holding, worker = await claimed(pool, bench, 4)
+    answered: list[int] = []
+
+    async def settle(intent: Intent, outcome: Outcome) -> None:
+        answered.append(intent.slot)
+        await asyncio.Event().wait()  # the request is as good as unanswered
+
+    async def permits(wanted: int, committed: bool) -> list[float]:
+        return [boot_seconds()] * wanted
+
+    wire = Wire(most=2)
+    caller = caller_of(bench, holding, worker, permits, settle, wire)
+    serving = asyncio.create_task(caller.serve())
+    caller.grant([Grant(holding.terms.run_id, uuid4(), slot) for slot in (1, 2, 3)])
+    await eventually(lambda: sorted(answered) == [1, 2])
+    assert await pool.fetchval("SELECT count(*) FROM outbound_call_attempts") == 2
+    caller.stop()
+    await serving
+    assert wire.room_now(1) == 0
+    await caller.drain(0.01)
+    assert (wire.room_now(5), wire.room_now(5)) == (2, 0), (
+        "what was not used and what was answered comes back, once"
+    )
+    assert await pool.fetchval("SELECT count(*) FROM outbound_call_attempts") == 2
