@@ -9,7 +9,7 @@ import asyncio
 # Less than there are connections: look-ups and hang-ups find one, too.
 MOST_UNANSWERED = 150
 # What one run gets at a time; then it is the next one's turn.
-MOST_AT_ONCE = 20
+MOST_AT_ONCE = 5
 
 
 class Wire:
