@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 
 test: check
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,3 +43,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "setting up $(VENV) for development (once) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+# Programs that only Debian packages, for the tests that need them: unpacked without root where that can be done.
+$(VENV)/.tools: tests/tools/fetch.py | $(VENV)/.dev
+	@$(BIN)/python -m tests.tools.fetch $(VENV)/tools $@
