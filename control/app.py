@@ -89,6 +89,7 @@ def _context(settings: Settings) -> Context:
             hints,
             stale_seconds=settings.stale_after_seconds,
             resume_seconds=settings.resume_within_seconds,
+            stopped=metrics.stale_stopped,
         ),
         Rhythm("sweep", SWEEP_EVERY_SECONDS, Sweeper(database).sweep),
         metrics=metrics,

@@ -17,6 +17,9 @@ from dialer.rules.tally import Tally
 
 REQUEST_BOUNDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # The carrier tells whole seconds, and repeats for fifteen.
+# What is alerted on is there from the beginning: the first of a series that was not there yet is no increase.
+CALLBACK_RESULTS = ("taken", "repeat", "orphan", "late_call", "not_owner", "not_stored")
+STALE_ACTIONS = ("stale", "startup_cleanup")
 AGE_BOUNDS = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 3600.0)
 
 # When each series began: half as many again, of which nobody makes use.
@@ -48,6 +51,16 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        for result in CALLBACK_RESULTS:
+            self.callbacks.labels(result)
+        self._stale_stopped = Counter(
+            "dialer_stale_runs_stopped",
+            "Runs that were stopped because no daemon kept them, by the action in the audit log.",
+            ["action"],
+            registry=self.registry,
+        )
+        for action in STALE_ACTIONS:
+            self._stale_stopped.labels(action)
         self.callback_age = Histogram(
             "dialer_callback_age_seconds",
             "From the carrier's own time of an event to its callback's arrival.",
@@ -69,6 +82,10 @@ class Metrics:
         self.callbacks.labels(result).inc()
         if at is not None:
             self.callback_age.labels(result).observe(max(arrived_at - at.timestamp(), 0.0))
+
+    def stale_stopped(self, action: str) -> None:
+        """A run that no daemon kept was stopped; `action` as in the audit log."""
+        self._stale_stopped.labels(action).inc()
 
 
 def _version() -> str:

@@ -33,6 +33,7 @@ COUNTERS = {
         "Slots that Redis did not show as Postgres has them, by what was done.",
         "kind",
     ),
+    "recordings": ("dialer_recording_tries", "Tries to fetch a recording, by what came of them.", "result"),
 }
 HISTOGRAMS = {
     "handoff_seconds": (
@@ -47,13 +48,26 @@ KNOWN: Mapping[str, Sequence[str]] = {
     "claims": ("first", "again", "taken_over"),
     "hangups": ("ended", "over", "failed"),
     "drift": ("added", "removed", "rebuilt"),
+    "recordings": ("completed", "again", "not_stored", "absent", "failed"),
     "intents": ("written", "lost", "at_concurrency", "over_limit", "slot_above_limit", "slot_taken", "no_job"),
     "calls": ("answered", "machine", "busy", "no_answer", "failed", "canceled", "invalid_number", "unknown"),
 }
 GAUGES = {
     "queued": ("dialer_queued_jobs", "Jobs waiting to be dialed, of pending and running runs."),
     "oldest": ("dialer_oldest_waiting_job_seconds", "Age of the oldest of them; 0 without any."),
+    "idle": ("dialer_idle_runs", "Open runs with jobs that wait, of businesses without any live call."),
     "stale": ("dialer_stale_runs", "Running runs whose heartbeat is older than STALE_AFTER_SECONDS."),
+    "unbeaten": (
+        "dialer_runs_without_heartbeat",
+        "Runs that somebody holds, without a heartbeat within TAKEOVER_AFTER_SECONDS.",
+    ),
+    "heartbeat": ("dialer_oldest_heartbeat_seconds", "Age of the oldest heartbeat of a run; 0 without any."),
+    "overdue": ("dialer_overdue_calls", "Attempts that hold a slot for longer than a call can last."),
+    "recordings": ("dialer_waiting_recordings", "Recordings that wait to be fetched, counted up to 10000."),
+    "oldest_recording": (
+        "dialer_oldest_waiting_recording_seconds",
+        "Since the end of the call of the oldest of them; 0 without any.",
+    ),
     "limits": ("dialer_call_limit", "The limits of all businesses together."),
     "schema_version": ("dialer_schema_version", "The newest migration of this database."),
 }
@@ -85,7 +99,12 @@ async def _look(context: Context) -> Seen:
         settings = context.settings
         try:
             async with asyncio.timeout(READ_WITHIN_SECONDS):
-                figures = await context.database.row("gauges", settings.stale_after_seconds)
+                figures = await context.database.row(
+                    "gauges",
+                    settings.stale_after_seconds,
+                    settings.takeover_after_seconds,
+                    settings.carrier_list_lag_seconds,
+                )
                 daemons = await context.database.rows(
                     "tallies", SHOW_ENDED_SECONDS, MOST_DAEMONS, settings.takeover_after_seconds
                 )

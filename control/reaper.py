@@ -65,12 +65,15 @@ class Reaper:
         *,
         stale_seconds: float,
         resume_seconds: float,
+        stopped: Callable[[str], None],
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
+        """`stopped` is told the action of each stop, for the figures."""
         self._database = database
         self._hints = hints
         self._stale = stale_seconds
         self._resume = resume_seconds
+        self._stopped = stopped
         self._started = False
         # Looks come at a fifth of this time at most, so that only a real gap is one.
         self._sight = Sight(stale_seconds / 2, clock)
@@ -114,6 +117,7 @@ class Reaper:
         self._sight.seen()
         if row is None:
             return False
+        self._stopped(action)
         self._hints.say(Hint("run", row["business_id"], run_id=run_id))
         logger().warning(
             why.event,

@@ -13,6 +13,7 @@ from dialer.errors import DatabaseAway
 from dialer.loops.recordings import AT_ONCE, Recordings, Terms
 from dialer.loops.retention import Retention
 from dialer.rhythm import Rhythm, insist
+from dialer.rules.tally import Tally
 from dialer.telemetry import logger
 
 LOOK_EVERY_SECONDS = 1.0
@@ -47,6 +48,7 @@ class Archive:
         carrier: Carrier,
         worker: UUID,
         clock: Callable[[], float],
+        tally: Tally,
     ) -> "Archive":
         """Open the edges; `stack` closes them. Waits for Postgres. Raises CheckYourSettings."""
         s = settings
@@ -69,7 +71,7 @@ class Archive:
             silent_seconds=s.call_silent_after_seconds,
             first_delay_seconds=s.recording_retry_seconds,
         )
-        recordings = Recordings(store, media, shelf, carrier, terms, clock, lambda: archive.wake())
+        recordings = Recordings(store, media, shelf, carrier, terms, clock, lambda: archive.wake(), tally)
         retention = Retention(
             store,
             shelf,

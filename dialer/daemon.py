@@ -113,7 +113,7 @@ class Daemon:
             )
             stack.push_async_callback(self._pace.close)
         archive = await self._unless_stopped(
-            Archive.open(stack, self._settings, self._carrier, self.worker, self._clock)
+            Archive.open(stack, self._settings, self._carrier, self.worker, self._clock, self._tally)
         )
         if archive is None:
             return False

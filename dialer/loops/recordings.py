@@ -16,6 +16,7 @@ from dialer.errors import DatabaseAway
 from dialer.rhythm import cancelled, report
 from dialer.rules import recording
 from dialer.rules.recording import CONTENT_TYPES, Claimed, Kept, Trouble
+from dialer.rules.tally import Tally
 from dialer.telemetry import logger
 
 AT_ONCE = 50
@@ -61,6 +62,7 @@ class Recordings:
         terms: Terms,
         clock: Callable[[], float],
         room: Callable[[], None],
+        tally: Tally,
     ) -> None:
         self._store = store
         self._media = media
@@ -69,6 +71,7 @@ class Recordings:
         self._terms = terms
         self._clock = clock
         self._room = room
+        self._tally = tally
         self._held: dict[int, _Held] = {}
         self._stopped = False
 
@@ -202,10 +205,14 @@ class Recordings:
         step = recording.after(result, claimed, self._terms.first_delay_seconds, spread)
         if step.do == "end" and await self._insist(lambda: self._store.fail(claimed, step)):
             log.warning("WORKER_JOB_FAILED", **_about(claimed), reason=step.reason, type=step.code)
+            self._tally.recordings["absent" if step.code == "absent" else "failed"] += 1
             return "failed"
         # When it could not be ended the carrier has named it meanwhile: then this makes it due at once.
         ours = await self._insist(lambda: self._store.again(claimed, step))
-        return step.code if ours else "lost"
+        if not ours:
+            return "lost"
+        self._tally.recordings["not_stored" if step.code == "storage" else "again"] += 1
+        return step.code
 
     async def _complete(self, claimed: Claimed, kept: Kept, began_at: float) -> str:
         content_type = CONTENT_TYPES[claimed.format]
@@ -213,6 +220,7 @@ class Recordings:
             log.warning("LOCK_TOKEN_MISMATCH", **_about(claimed), what="recording completed")
             return "lost"
         passed("recording.completed")
+        self._tally.recordings["completed"] += 1
         milliseconds = round((self._clock() - began_at) * 1000)
         file = claimed.file_name.rpartition("/")[2]
         _say("WORKER_DOWNLOAD_DONE", claimed, file=file, bytes=kept.bytes, duration_ms=milliseconds)

@@ -78,6 +78,9 @@ class Tally:
     """Requests to end a call: `ended`, `over` (it had ended before), `failed`."""
     drift: Counter[str] = field(default_factory=Counter)
     """Slots that Redis did not show as Postgres has them: `added`, `removed`; and businesses `rebuilt`."""
+    recordings: Counter[str] = field(default_factory=Counter)
+    """Tries to fetch a recording: `completed`, `again` (later), `not_stored` (later: our store did not take it),
+    `absent` (the carrier has none), `failed`."""
     handovers: Handovers = field(default_factory=Handovers)
     beats: Histogram = field(default_factory=lambda: Histogram(BEAT_BOUNDS))
     """Seconds from one committed beat to the next."""
@@ -101,4 +104,5 @@ class Tally:
             "claims": self.claims,
             "hangups": self.hangups,
             "drift": self.drift,
+            "recordings": self.recordings,
         }

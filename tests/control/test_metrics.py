@@ -6,45 +6,17 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
-
-import pytest
+from uuid import uuid4
 
 import sql
 from dialer.rules.tally import Tally
 from tests.control.gate import gate_before
 from tests.control.house import House, news, sid
-from tests.support.prometheus import Scraped
-from tests.support.runs import Worker, add_business, add_run
+from tests.control.scraping import busy, daemon_with, scrape
+from tests.support.runs import add_business, add_run
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 OpenHouse = Callable[..., Awaitable[House]]
-
-
-async def scrape(house: House, token: str | None = None) -> Scraped:
-    answer = await house.ask("GET", "/metrics", token)
-    assert answer.status == 200
-    assert answer.headers["Content-Type"].startswith("text/plain; version=")
-    return Scraped.of(answer.text)
-
-
-async def daemon_with(pool: Any, tally: Tally) -> UUID:
-    """A daemon's row, with what it has counted."""
-    worker = uuid4()
-    await pool.execute(sql.query("register_daemon"), worker, "host-1", 42)
-    await pool.execute(sql.query("show_tally"), worker, json.dumps(tally.snapshot()))
-    return worker
-
-
-def busy() -> Tally:
-    tally = Tally()
-    for counter in tally.counters().values():
-        counter["failed"] += 1
-    tally.beats.observe(1.0)
-    tally.handovers.freed(1, 1, 1.0)
-    tally.handovers.requested(1, 1, 1.04)
-    return tally
 
 
 async def test_the_document_lists_what_is_there_and_nothing_else(house: House) -> None:
@@ -110,34 +82,6 @@ async def test_calls_and_callbacks_are_counted_by_what_became_of_them(house: Hou
     assert figures.total("dialer_callback_age_seconds_bucket", le="3600.0") == 0
     refused = figures.by("status", "dialer_http_requests_total", route="/webhook/call_status")
     assert refused == {"204": 8, "403": 1}
-
-
-async def test_how_it_stands_is_read_from_the_rows(house: House) -> None:
-    business, other = await add_business(house.pool, limit=5), await add_business(house.pool, limit=2)
-    run = await add_run(house.pool, business, 4)
-    waiting = await add_run(house.pool, other, 3)
-    worker = await Worker.join(house.pool)
-    await worker.claim()
-    await worker.intend(run.run_id, [1, 2])
-    await house.pool.execute("UPDATE outbound_call_attempts SET state = 'unknown' WHERE slot = 2")
-    await house.pool.execute(
-        """UPDATE outbound_call_runs SET created_at = now() - interval '1 day',
-                  last_heartbeat_at = now() - interval '1 hour' WHERE id = $1""",
-        waiting.run_id,
-    )
-    await house.pool.execute("UPDATE dialer_daemons SET redis_degraded = true")
-    await add_run(house.pool, other, 1)
-    figures = await scrape(house)
-    assert figures.by("state", "dialer_live_calls") == {"intent": 1, "unknown": 1}
-    assert figures.values("dialer_call_limit") == [7]
-    assert figures.by("status", "dialer_open_runs") == {"running": 2, "pending": 1}
-    assert figures.values("dialer_queued_jobs") == [2 + 3 + 1]
-    assert figures.values("dialer_stale_runs") == [1]
-    assert 86_400 <= figures.total("dialer_oldest_waiting_job_seconds") < 86_460
-    assert figures.values("dialer_redis_degraded") == [1]
-    assert figures.values("dialer_schema_version") == [
-        await house.pool.fetchval("SELECT max(version) FROM schema_migrations")
-    ]
 
 
 async def test_daemons_tell_theirs_by_their_rows_and_leave_it_behind(house: House) -> None:
@@ -214,33 +158,3 @@ async def test_paths_and_methods_of_the_clients_making_are_no_labels(house: Hous
     }
     assert figures.by("method", "dialer_http_requests_total", status="405") == {"other": 3, "DELETE": 3}
     assert figures.total("dialer_http_request_seconds_count", route="/api/runs/{run_id}") == 3
-
-
-@pytest.mark.parametrize("name", ["gauges", "health_figures", "daemons_alive"])
-async def test_neither_many_jobs_nor_many_runs_that_ended_make_it_slow(pool: Any, name: str) -> None:
-    """Not a time is asserted, but that what has ended, and jobs, are never read."""
-    await many_ended_runs(pool, 20_000)
-    arguments = {"gauges": (30.0,), "health_figures": (None, 30.0), "daemons_alive": (6.0, None)}[name]
-    plan = json.loads(
-        await pool.fetchval("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + sql.query(name), *arguments)
-    )
-    assert "outbound_call_jobs" not in json.dumps(plan)
-    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 100
-
-
-async def many_ended_runs(pool: Any, count: int) -> None:
-    business = await add_business(pool)
-    await pool.execute(
-        """WITH run AS (
-               INSERT INTO outbound_call_runs (business_id, concurrency, status, ended_at)
-               SELECT $1, 1, 'completed', now() FROM generate_series(1, $2) RETURNING id
-           )
-           INSERT INTO outbound_call_run_counters (run_id, business_id, completed) SELECT id, $1, 1 FROM run""",
-        business,
-        count,
-    )
-    run = await add_run(pool, business, 3)
-    worker = await Worker.join(pool)
-    await worker.claim()
-    await worker.intend(run.run_id, [1])
-    await pool.execute("ANALYZE")

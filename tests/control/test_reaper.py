@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from control.reaper import Sight
 from tests.control.gate import gate_before
 from tests.control.house import House, news, sid
+from tests.support.prometheus import Scraped
 from tests.support.runs import Run, Worker, add_business, add_run, assert_counters_match
 from tests.support.waiting import eventually
 
@@ -78,6 +79,8 @@ async def test_a_run_without_a_daemon_is_stopped_and_its_business_goes_on(
     assert (line["run_id"], line["business_id"], line["jobs_not_dialed"]) == (dead.run_id, dead.business_id, 4)
     assert (line["actor"], line["worker"]) == ("control", str(gone.id))
     assert line["heartbeat_age_seconds"] >= STALE
+    stopped = Scraped.of((await house.ask("GET", "/metrics", None)).text)
+    assert stopped.by("action", "dialer_stale_runs_stopped_total") == {"stale": 1}
     shown = await house.run(dead.run_id)
     assert (shown["queued"], shown["failed"], shown["in_progress"]) == (0, 4, 1)
     assert (shown["locked_by_worker"], shown["last_heartbeat_at"]) == (None, None)

@@ -17,6 +17,7 @@ from dialer.edges.recordings_store import RecordingsStore
 from dialer.edges.shelf import Folder
 from dialer.errors import DatabaseAway
 from dialer.loops.recordings import Recordings, Terms
+from dialer.rules.tally import Tally
 from simulator import INSTANT, Simulator
 from simulator.recordings import Recording
 from tests.support.recordings import ACCOUNT, add_recordings, rows
@@ -35,6 +36,7 @@ class Bench:
     store: RecordingsStore
     loop: Recordings
     root: Path
+    tally: Tally
     now: float = 0.0
 
     def files(self) -> list[str]:
@@ -43,16 +45,31 @@ class Bench:
     async def stalled(self, count: int = 1) -> None:
         """So many downloads that have begun and do not go on."""
         self.sim.misbehave("media", "stall", seconds=600, times=None)
-        business = await add_business(self.db)
-        await add_recordings(self.db, business, count)
-        for row in await rows(self.db):
-            made = Recording(
-                row["recording_sid"], row["call_sid"], ACCOUNT, 1, status="completed", duration_seconds=1
-            )
-            made.bytes = 3_000_000
-            self.sim.exchange.recordings[made.sid] = made
+        await self.add(count)
         await self.loop.look()
         await eventually(lambda: len(self.files()) == count, timeout=10)
+
+    async def add(self, count: int) -> None:
+        """So many more that the carrier has and nobody has fetched."""
+        known = {row["id"] for row in await rows(self.db)}
+        await add_recordings(self.db, await add_business(self.db), count)
+        for row in await rows(self.db):
+            if row["id"] not in known:
+                made = Recording(
+                    row["recording_sid"], row["call_sid"], ACCOUNT, 1, status="completed", duration_seconds=1
+                )
+                made.bytes = 3_000_000
+                self.sim.exchange.recordings[made.sid] = made
+
+    async def tried(self) -> None:
+        """One more, once; it is not tried again."""
+        before = self.tally.recordings.total()
+        await self.add(1)
+        await self.loop.look()
+        await eventually(lambda: self.tally.recordings.total() > before, timeout=10)
+        await self.db.execute(
+            "UPDATE recording_runs SET not_before = now() + interval '1 hour' WHERE status = 'queued'"
+        )
 
 
 @pytest.fixture
@@ -68,9 +85,10 @@ async def bench(database: str, pool: Any, tmp_path: Path) -> AsyncIterator[Bench
         stack.push_async_callback(shelf.close)
         store = await RecordingsStore.connect(database)
         stack.push_async_callback(store.close)
+        tally = Tally()
         terms = Terms(uuid4(), 3, "mp3", LEASE, 30.0, 2.0)
-        loop = Recordings(store, media, shelf, carrier, terms, lambda: made.now, lambda: None)
-        made = Bench(sim, pool, store, loop, tmp_path / "store")
+        loop = Recordings(store, media, shelf, carrier, terms, lambda: made.now, lambda: None, tally)
+        made = Bench(sim, pool, store, loop, tmp_path / "store", tally)
         yield made
         with suppress(DatabaseAway):
             await loop.drain(0.0)
@@ -109,3 +127,14 @@ async def test_a_drain_gives_everything_back_at_once(bench: Bench) -> None:
     assert bench.files() == []
     await bench.loop.look()
     assert {r["status"] for r in await rows(bench.db)} == {"queued"}
+
+
+async def test_each_try_is_counted_by_what_came_of_it(bench: Bench) -> None:
+    bench.root.write_text("a file where the folder ought to be")
+    await bench.tried()
+    bench.root.unlink()
+    for status in (404, 403, 200):
+        if status != 200:
+            bench.sim.misbehave("media", "error", status=status)
+        await bench.tried()
+    assert bench.tally.recordings == {"not_stored": 1, "again": 1, "failed": 1, "completed": 1}

@@ -68,4 +68,6 @@ def test_the_snapshot_is_json_and_a_copy() -> None:
     assert json.loads(json.dumps(taken)) == taken
     assert taken["counters"]["creates"] == {"placed": 2}
     assert sum(taken["histograms"]["beat_interval_seconds"]["counts"]) == 1
-    assert set(taken["counters"]) == {"intents", "creates", "calls", "claims", "hangups", "drift"}
+    assert set(taken["counters"]) == {
+        *("intents", "creates", "calls", "claims", "hangups", "drift", "recordings"),
+    }
