@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -81,7 +81,7 @@ class Seen:
 
     checks: Mapping[str, str]
     figures: Row | None
-    daemons: Sequence[Row]
+    daemons: Sequence[Row] | None
     own: Mapping[str, Mapping[str, int]]
 
 
@@ -94,7 +94,8 @@ async def text(context: Context) -> bytes:
 
 async def _look(context: Context) -> Seen:
     checks = await health.look(context, health.keeps_its_keys)
-    figures, daemons = None, []
+    figures: Row | None = None
+    daemons: list[Row] | None = None
     if checks["schema"] == health.OK:
         settings = context.settings
         try:
@@ -121,7 +122,7 @@ class _Exposed(Collector):
         yield from _dependencies(self._seen.checks)
         yield from _figures(self._seen.figures)
         yield from _daemons(self._seen.daemons)
-        tallies = [(row["daemon"], json.loads(row["tally"])) for row in self._seen.daemons if row["tally"]]
+        tallies = [(row["daemon"], json.loads(row["tally"])) for row in self._seen.daemons or () if row["tally"]]
         yield from _counters([("", self._seen.own), *((d, t.get("counters", {})) for d, t in tallies)])
         yield from _histograms([(d, t.get("histograms", {})) for d, t in tallies])
 
@@ -155,7 +156,7 @@ def _figures(row: Row | None) -> Iterator[Metric]:
         yield GaugeMetricFamily(name, meaning, None if row is None else row[column])
 
 
-def _daemons(rows: Iterable[Row]) -> Iterator[Metric]:
+def _daemons(rows: Sequence[Row] | None) -> Iterator[Metric]:
     alive = GaugeMetricFamily("dialer_daemons_live", "Daemons seen within TAKEOVER_AFTER_SECONDS.")
     info = GaugeMetricFamily(
         "dialer_daemon_info", "1; where a live daemon runs.", labels=["daemon", "host", "pid"]
@@ -164,8 +165,10 @@ def _daemons(rows: Iterable[Row]) -> Iterator[Metric]:
     degraded = GaugeMetricFamily(
         "dialer_redis_degraded", "1: a live daemon does without Redis.", labels=["daemon"]
     )
-    live = [row for row in rows if row["alive"]]
-    alive.add_metric([], len(live))
+    live = [row for row in rows or () if row["alive"]]
+    # Not to know is another trouble than to know that there is none.
+    if rows is not None:
+        alive.add_metric([], len(live))
     for row in live:
         info.add_metric([row["daemon"], row["host"], str(row["pid"])], 1)
         seen.add_metric([row["daemon"]], row["seen_seconds_ago"])

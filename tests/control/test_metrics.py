@@ -130,7 +130,7 @@ async def test_it_answers_whatever_is_away(open_house: OpenHouse, database: str,
         assert (await house.call_status(attempt, news(sid(), 3, "busy"))).status == 503
         figures = await scrape(house)
         assert figures.values("dialer_postgres_up") == [0]
-        assert figures.values("dialer_call_limit") == []
+        assert figures.values("dialer_call_limit") == figures.values("dialer_daemons_live") == []
         assert figures.by("disposition", "dialer_calls_total") == {"busy": 1}
         assert figures.by("result", "dialer_callbacks_total") == {"taken": 1, "not_stored": 1}
         assert figures.families["process_cpu_seconds"].samples
