@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deploy.monitoring import CASES, PROMETHEUS, RULES, promtool
+from tests.deploy.monitoring import CASES, PROMETHEUS, RULES, TOP, promtool
 
 ALERTS = [rule["alert"] for rule in RULES]
 
@@ -18,6 +21,14 @@ def test_promtool_takes_the_rules() -> None:
 
 def test_each_rule_fires_when_it_ought_to_and_not_otherwise() -> None:
     promtool("test", "rules", PROMETHEUS / "alerts_test.yml")
+
+
+def test_promtool_takes_the_configuration_that_the_document_gives(tmp_path: Path) -> None:
+    [written] = re.findall(r"^```yaml\n(.*?)^```", (TOP / "docs/metrics.md").read_text(), re.MULTILINE | re.DOTALL)
+    shutil.copy(PROMETHEUS / "alerts.yml", tmp_path)
+    (tmp_path / "prometheus.yml").write_text(written)
+    said = promtool("check", "config", "--syntax-only", tmp_path / "prometheus.yml")
+    assert "is valid prometheus config file syntax" in said
 
 
 def test_names_are_given_once() -> None:
