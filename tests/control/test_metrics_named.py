@@ -8,12 +8,12 @@ import pytest
 
 from tests.control.house import House, news, sid
 from tests.control.scraping import busy, daemon_with
-from tests.deploy import monitoring
+from tests.support import monitoring
 from tests.support.prometheus import Scraped
 from tests.support.promql import Selector, selectors
 
-# Labels whose values are of our choice. Others are of Prometheus, or name a process.
-CHOSEN = {"state", "status", "disposition", "outcome", "verdict", "how", "result", "kind", "action", "route", "le"}
+# Labels whose values are of our choice. Others are of Prometheus or HTTP, or name a process.
+CHOSEN = {"state", "disposition", "outcome", "verdict", "how", "result", "kind", "action", "route", "le"}
 OF_PROMETHEUS = {"instance"}
 
 
@@ -55,7 +55,7 @@ def is_there(series: str, samples: list[Any]) -> bool:
     """Whether it is told with these labels, and these values of those that are of our choice."""
     [selector] = selectors(series)
     labels = [label for label, _, _ in selector.matchers if label not in OF_PROMETHEUS]
-    chosen = tuple(m for m in selector.matchers if m[0] in CHOSEN and m[0] != "status")
+    chosen = tuple(matcher for matcher in selector.matchers if matcher[0] in CHOSEN)
     alike = [sample for sample in samples if Selector(selector.name, chosen).selects([sample])]
     return any(set(labels) <= set(sample.labels) for sample in alike)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.monitoring import CASES, PROMETHEUS, RULES, TOP, promtool
+from tests.support.monitoring import CASES, PROMETHEUS, RULES, TOP, promtool
 
 ALERTS = [rule["alert"] for rule in RULES]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.monitoring import DASHBOARD, panel_expressions, promtool
+from tests.support.monitoring import DASHBOARD, panel_expressions, promtool
 
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 WITH_FIGURES = [panel for panel in PANELS if panel["type"] != "row"]
