@@ -17,6 +17,8 @@ from control.signature import Verifier
 from dialer import crashpoints, telemetry
 from dialer.config import Settings, load
 from dialer.errors import CheckYourSettings
+from dialer.liveness import Liveness
+from dialer.rhythm import cancelled
 from dialer.telemetry import logger
 from sql.migrate import MigrationFailed, MigrationRefused
 
@@ -45,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def serve(settings: Settings) -> int:
     """Open, serve, drain, close."""
-    stop = _stop_on_signals()
+    stop = asyncio.Event()
+    liveness = Liveness(settings, "the schema")
+    living = asyncio.create_task(liveness.run(), name="liveness")
+    _on_signals(stop.set, liveness.stopping)
     app = build(settings)
     runner = runner_of(app)
     await runner.setup()
@@ -57,13 +62,14 @@ async def serve(settings: Settings) -> int:
         if not settings.public_base_url:
             app[CONTEXT].verifier = _verifier(settings, url)
         logger().info("STARTUP", process="control", url=url)
-        return await _until(stop, app)
+        return await _until(stop, app, lambda: liveness.ready(lambda: f"serves at {url}"))
     except (OSError, MigrationFailed, MigrationRefused) as error:
         logger().error("STOPPED", error=type(error).__name__, reason=str(error))
         print(error, file=sys.stderr)
         return FAILED
     finally:
         await runner.cleanup()
+        await cancelled([living])
 
 
 def runner_of(app: web.Application, head_within_seconds: float = HEAD_WITHIN_SECONDS) -> web.AppRunner:
@@ -77,8 +83,8 @@ def runner_of(app: web.Application, head_within_seconds: float = HEAD_WITHIN_SEC
     )
 
 
-async def _until(stop: asyncio.Event, app: web.Application) -> int:
-    """Wait for the stop. Raises what keeps the schema from ever being there."""
+async def _until(stop: asyncio.Event, app: web.Application, ready: Callable[[], None]) -> int:
+    """Wait for the stop; `ready` once the schema is there. Raises what keeps the schema from ever being there."""
     schema = app[CONTEXT].schema.task
     stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
@@ -86,6 +92,7 @@ async def _until(stop: asyncio.Event, app: web.Application) -> int:
             await asyncio.wait({stopped, schema}, return_when=asyncio.FIRST_COMPLETED)
             if schema.done():
                 schema.result()
+                ready()
         await stopped
     finally:
         stopped.cancel()
@@ -107,11 +114,9 @@ def _verifier(settings: Settings, url: str) -> Verifier:
     return Verifier(token.get_secret_value(), url)
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
+def _on_signals(*acts: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, lambda: [act() for act in acts])
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     migration_lock_wait_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     migration_statement_timeout: Annotated[str, Field(pattern=r"^[0-9]+ *(ms|s|min|h)?$")] = "120s"
 
+    # Set by systemd, or by what speaks its protocol; see dialer/edges/supervisor.py.
+    notify_socket: Annotated[str, Field(pattern=r"^[/@].")] | None = None
+    watchdog_usec: Annotated[int, Field(gt=0)] | None = None
+    watchdog_pid: int | None = None
+
     # For tests that crash everywhere; see dialer/crashpoints.py.
     dialer_crash_points: str = ""
 

@@ -1,4 +1,4 @@
-"""Named points at which a test may end or freeze this very process. Free of cost while none is armed.
+"""Named points at which a test may end, freeze or block this very process. Free of cost while none is armed.
 
 A promise that holds "through any crash" is proved by crashing everywhere. `DIALER_CRASH_POINTS` arms points:
 `intent.committed=kill` or `create.answered=freeze@2` (the second time it is passed), separated by commas. What
@@ -8,6 +8,7 @@ frozen one.
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,16 +56,18 @@ POINTS = (
     "drain.handed_over",
 )
 
-_ACTIONS: dict[str, Callable[[], None]] = {
+_ACTIONS: dict[str, Callable[[], object]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
     "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    # The thread that passes stands still, and its event loop with it; other threads go on.
+    "block": lambda: threading.Event().wait(),
 }
 
 
 @dataclass(slots=True)
 class _Armed:
-    act: Callable[[], None]
+    act: Callable[[], object]
     passes_left: int
 
 

@@ -25,6 +25,7 @@ from dialer.edges.slots import Slots
 from dialer.edges.wakeup import Hint, Listener
 from dialer.errors import TryAgainLater
 from dialer.held import Edges
+from dialer.liveness import Liveness
 from dialer.loops.claimer import Claimer
 from dialer.loops.inquirer import Freed, Inquirer
 from dialer.loops.keeper import Keeper
@@ -46,6 +47,8 @@ DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
 LEAVE_SECONDS = 8.6
 CANCEL_SECONDS = 0.3
+# No look for runs takes so long while Postgres answers.
+STANDSTILL_SECONDS = 300.0
 
 T = TypeVar("T")
 
@@ -62,16 +65,19 @@ class Daemon:
         self._tally = Tally()
         self._stopping = asyncio.Event()
         self._insisted = asyncio.Event()
+        self._liveness = Liveness(settings, "Postgres and its schema")
 
     def stop(self) -> None:
         """Drain and leave. A second time: leave at once, whatever is on the wire."""
         if self._stopping.is_set():
             self._insisted.set()
         self._stopping.set()
+        self._liveness.stopping()
 
     async def run(self) -> None:
         """Open, serve until stopped, drain, close."""
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(cancelled, [asyncio.ensure_future(self._liveness.run())])
             if not await self._open(stack):
                 return
             self._build()
@@ -198,6 +204,7 @@ class Daemon:
             for work in (self._keeper.show_progress(), self._listen(), *(r.run() for r in self._others))
         ]
         log.info("STARTUP", process="dialer", worker=str(self.worker), pid=os.getpid())
+        self._show_life()
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
             done, _ = await asyncio.wait([stopped, claiming, *keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -212,6 +219,13 @@ class Daemon:
             # No loop ends by itself: whatever ended one is a fault, and a supervisor starts us anew.
             task.result()
             raise RuntimeError("a loop ended")
+
+    def _show_life(self) -> None:
+        # A round of the thread, time-outs and all, is shorter than a lease.
+        self._liveness.watch("keeper", lambda: self._keeper.rounds, 2 * self._settings.takeover_after_seconds)
+        # Postgres away is an excuse: a claim may wait for it.
+        self._liveness.watch("claim", lambda: self._claims.turns + self._keeper.failed_beats, STANDSTILL_SECONDS)
+        self._liveness.ready(lambda: f"runs held: {len(self._roster.runs)}")
 
     async def _listen(self) -> None:
         async for hint in Listener(secret(self._settings.redis_url), self._namespace, self._look_again).hints():

@@ -23,6 +23,8 @@ class Rhythm:
         self._act = act
         self._woken = asyncio.Event()
         self._away = False
+        self.turns = 0
+        """How often it has acted, well or not: one that stands still in its act counts no more."""
 
     def wake(self) -> None:
         """Act as soon as possible."""
@@ -40,6 +42,7 @@ class Rhythm:
             except Exception as error:  # noqa: BLE001
                 # A fault of ours, in one look of one loop: it must be seen, and must not end the others.
                 fault(self._name, error)
+            self.turns += 1
             heed_cancellation()
             pause = self._every * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads daemons apart
             await wait_or(self._woken, pause)

@@ -13,6 +13,7 @@ _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: between fork and exec only what is already there is safe to use.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _WORDS_KEPT = 15
+_OF_THE_SUPERVISOR = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,11 @@ def python_module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def environment_with(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Our own environment with some variables changed (None: unset), their NAME_FILE forms removed."""
-    environment = dict(os.environ)
+    """Our own environment with some variables changed (None: unset), their NAME_FILE forms removed.
+
+    A supervisor's variables are about us, not about our children, who would speak in our name.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_THE_SUPERVISOR}
     for name, value in changes.items():
         environment.pop(name, None)
         environment.pop(f"{name}_FILE", None)

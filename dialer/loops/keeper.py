@@ -40,6 +40,9 @@ class Keeper:
         self._redis_degraded = redis_degraded
         self._tally = tally
         self._last_beat_at: float | None = None
+        self.rounds = 0
+        """How often the thread has gone round, whether it could beat or not."""
+        self.failed_beats = 0
         self._interval = interval_seconds
         self._clock = clock
         self._main_loop_turned_at = clock()
@@ -75,8 +78,10 @@ class Keeper:
         beats = 0
         next_at = self._clock()
         while not self._stopping.is_set():
+            self.rounds += 1
             if self._main_loop_turns():
                 away = await self._beat(away)
+                self.failed_beats += away
                 if beats % SHOW_TALLY_EVERY_BEATS == 0 and not away:
                     await self._show_tally()
                 beats += 1

@@ -22,6 +22,15 @@ def program(tmp_path: Path, code: str, stop_within: float = 5.0) -> Program:
     )
 
 
+def test_a_supervisor_hears_of_us_and_not_of_our_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SERVICE_ROLE", "all")
+    kept = environment_with({})
+    assert kept["SERVICE_ROLE"] == "all"
+    assert not [name for name in kept if name.startswith(("NOTIFY", "WATCHDOG"))]
+
+
 def test_a_child_that_dies_leaves_its_last_words(tmp_path: Path) -> None:
     child = Child(program(tmp_path, "print('a reason'); raise SystemExit(3)"))
     assert child.wait(10)

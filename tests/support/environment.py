@@ -9,7 +9,18 @@ from collections.abc import MutableMapping
 TESTS_DATABASE_URL = "TESTS_DATABASE_URL"
 TESTS_REDIS_URL = "TESTS_REDIS_URL"
 
-_PREFIXES = ("TWILIO_", "DIALER_", "CONTROL_", "MIGRATION_", "RECORDING", "METRICS_", "LOG_", "PG")
+_PREFIXES = (
+    "TWILIO_",
+    "DIALER_",
+    "CONTROL_",
+    "MIGRATION_",
+    "RECORDING",
+    "METRICS_",
+    "LOG_",
+    "PG",
+    "NOTIFY_",
+    "WATCHDOG_",
+)
 _NAMES = (
     "DATABASE_URL",
     "REDIS_URL",
