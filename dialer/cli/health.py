@@ -26,16 +26,18 @@ ASK_WITHIN_SECONDS = 2.0
 def healthcheck(ctx: click.Context, ready: bool, client: Client) -> None:
     """Exit code 0 when what runs here answers well, else 1.
 
-    Asks DIALER_URL; without it the control of this very container, by its CONTROL_HOST and CONTROL_PORT. With
-    SERVICE_ROLE=worker there is no HTTP to ask: then Postgres is asked when a daemon of this host beat last.
+    Asks DIALER_URL; without it what SERVICE_ROLE says that this very container runs. `api`: control, by its
+    CONTROL_HOST and CONTROL_PORT. `worker`: there is no HTTP to ask, so Postgres is asked when a daemon of this host
+    beat last. `all`: both (control alone where DATABASE_URL is unset).
     """
     if ctx.get_parameter_source("server") is ParameterSource.DEFAULT:
         settings = config.load()
+        if settings.service_role == "worker" or (settings.service_role == "all" and settings.database_url):
+            _look_at_daemon(settings, ready)
         if settings.service_role == "worker":
-            return _look_at_daemon(settings, ready)
+            return
         client = replace(client, url=f"http://{as_peer(settings.control_host)}:{settings.control_port}")
     client.get("/readyz" if ready else "/livez")
-    return None
 
 
 def _look_at_daemon(settings: Settings, ready: bool) -> None:

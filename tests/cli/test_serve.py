@@ -30,10 +30,25 @@ def settings(database: str, redis_url: str, data_dir: Path) -> dict[str, str]:
     }
 
 
-async def test_both_are_served_and_the_daemon_stops_first(settings: dict[str, str]) -> None:
+async def test_both_are_served_and_probed_and_the_daemon_stops_first(settings: dict[str, str]) -> None:
+    settings |= {"HEARTBEAT_INTERVAL_SECONDS": "0.4", "TAKEOVER_AFTER_SECONDS": "1.5"}
+
+    async def probe() -> int:
+        return (await dialer("healthcheck", "--ready", more=settings)).code
+
+    async def well() -> bool:
+        return await probe() == 0
+
+    async def ill() -> bool:
+        return await probe() == 1
+
     async with running("serve", more=settings) as process:
         await _both_are_up(process)
-        assert (await dialer("healthcheck", "--ready", CONTROL_PORT=settings["CONTROL_PORT"])).code == 0
+        await eventually(well, timeout=10)
+        [daemon] = [pid for pid in descendants(process.pid) if "-m dialer " in command(pid)]
+        os.kill(daemon, signal.SIGSTOP)
+        await eventually(ill, timeout=10, description="control alone is not all")
+        os.kill(daemon, signal.SIGCONT)
         process.send_signal(signal.SIGTERM)
         out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0

@@ -15,16 +15,11 @@ import yaml
 from dialer.cli import main
 from dialer.config import Settings, load
 from simulator import Settings as CarrierSettings
+from tests.deploy.reading import TOP, variables
 
-TOP = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((TOP / "docker-compose.yml").read_text())
 DOCKERFILE = (TOP / "Dockerfile").read_text()
 OURS = ("migrate", "control", "dialer")
-
-
-def variables(path: str) -> dict[str, str]:
-    lines = [line for line in (TOP / path).read_text().splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
 
 
 @pytest.mark.parametrize("service", OURS)
