@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dialer.cli import main
+from dialer.cli.stack import CONTROL_STOPS_WITHIN, DAEMON_STOPS_WITHIN
 from dialer.config import Settings, load
 from simulator import Settings as CarrierSettings
 from tests.deploy.reading import TOP, variables
@@ -71,8 +72,29 @@ def test_waiting_is_for_services_that_are_there() -> None:
             assert how["condition"] != "service_healthy" or "test" in services[other]["healthcheck"]
 
 
-def test_a_stop_gives_more_time_than_a_drain_takes() -> None:
-    assert int(COMPOSE["services"]["dialer"]["stop_grace_period"].rstrip("s")) > 10
+@pytest.mark.parametrize(
+    ("service", "takes"), [("dialer", DAEMON_STOPS_WITHIN), ("control", CONTROL_STOPS_WITHIN)]
+)
+def test_a_stop_gives_more_time_than_it_takes(service: str, takes: float) -> None:
+    assert int(COMPOSE["services"][service]["stop_grace_period"].rstrip("s")) > takes
+
+
+def test_there_can_be_several_daemons() -> None:
+    assert not {"container_name", "ports", "hostname"} & set(COMPOSE["services"]["dialer"])
+
+
+@pytest.mark.parametrize("service", COMPOSE["services"])
+def test_no_service_takes_all_memory_or_fills_the_disk_with_its_log(service: str) -> None:
+    assert COMPOSE["services"][service]["mem_limit"]
+    assert {"max-size", "max-file"} <= set(COMPOSE["services"][service]["logging"]["options"])
+
+
+@pytest.mark.parametrize("service", [*OURS, "simulator"])
+def test_ours_are_locked_up(service: str) -> None:
+    given = COMPOSE["services"][service]
+    assert (given["read_only"], given["cap_drop"]) == (True, ["ALL"])
+    assert given["security_opt"] == ["no-new-privileges:true"]
+    assert given["pids_limit"]
 
 
 def test_the_image_holds_every_package() -> None:
