@@ -1,4 +1,4 @@
-"""Programs that only the system's packages have: promtool, pgbouncer, systemd-analyze.
+"""Programs that only the system's packages have: promtool, pgbouncer, systemd-analyze, nginx.
 
 `make .venv/.tools` (tests/tools/fetch.py) unpacks them beside the virtual environment, without root. A test that
 needs one skips where `find` gives None.
@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 UNPACKED = Path(sys.prefix) / "tools"
+_ASKS_FOR_VERSION = {"nginx": "-v"}
 
 
 @cache
@@ -38,7 +39,12 @@ def _runs(program: Path) -> bool:
     if not program.is_file():
         return False
     try:
-        asked = subprocess.run([program, "--version"], env=environment(), capture_output=True, timeout=10)
+        asked = subprocess.run(
+            [program, _ASKS_FOR_VERSION.get(program.name, "--version")],
+            env=environment(),
+            capture_output=True,
+            timeout=10,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.support import tools
 
-PACKAGE_OF = {"promtool": "prometheus", "pgbouncer": "pgbouncer", "systemd-analyze": "systemd"}
+PACKAGE_OF = {"promtool": "prometheus", "pgbouncer": "pgbouncer", "systemd-analyze": "systemd", "nginx": "nginx"}
 LIMIT_SECONDS = 150.0
 
 
