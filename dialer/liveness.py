@@ -44,7 +44,11 @@ class Liveness:
 
     def __init__(self, settings: Settings, waits_for: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._supervisor = Supervisor(settings)
+        self._every = min(
+            (self._supervisor.watchdog_seconds or 60) / FEEDS_IN_A_WATCHDOGS_TIME, FEED_EVERY_SECONDS
+        )
         self._clock = clock
+        self._looked_at = clock()
         self._describe: Callable[[], str] = lambda: f"waits for {waits_for}"
         self._is_starting = True
         self._watched: list[_Watched] = []
@@ -52,8 +56,7 @@ class Liveness:
 
     async def run(self) -> None:
         """For ever, until cancelled."""
-        every = (self._supervisor.watchdog_seconds or 4 * FEED_EVERY_SECONDS) / FEEDS_IN_A_WATCHDOGS_TIME
-        await Rhythm("feed", min(every, FEED_EVERY_SECONDS), self.feed).run()
+        await Rhythm("feed", self._every, self.feed).run()
 
     def watch(self, name: str, count: Callable[[], int], at_most_seconds: float) -> None:
         """From now on the count must change within every so many seconds."""
@@ -73,6 +76,11 @@ class Liveness:
     async def feed(self) -> None:
         """Once: give a sign of life, if there is life in all that is watched."""
         now = self._clock()
+        if now - self._looked_at > 2 * self._every:
+            # The whole process stood still, or this loop did: the others' time was not witnessed.
+            for one in self._watched:
+                one.moved_at = now
+        self._looked_at = now
         still = [one for one in self._watched if one.stands_still(now)]
         self._log(still, now)
         if still:

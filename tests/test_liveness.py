@@ -45,7 +45,7 @@ async def test_a_life_from_its_start_to_its_end(abstract: bool) -> None:
 
 async def test_what_stands_still_gets_no_food_until_it_moves_again() -> None:
     clock = Clock()
-    with supervisor() as listener:
+    with supervisor(watchdog_seconds=20) as listener:
         liveness = Liveness(settings(listener), "nothing", clock)
         liveness.ready(lambda: "serves")
         counts = {"slow": 0, "quick": 0}
@@ -57,6 +57,18 @@ async def test_what_stands_still_gets_no_food_until_it_moves_again() -> None:
             assert listener.feeds() == fed, at
         assert listener.statuses().count("stands still: quick") == 2
         assert listener.statuses()[-1] == "stands still: slow"
+
+
+async def test_time_in_which_the_whole_process_was_frozen_does_not_count() -> None:
+    clock = Clock()
+    with supervisor(watchdog_seconds=20) as listener:
+        liveness = Liveness(settings(listener), "nothing", clock)
+        liveness.ready(lambda: "serves")
+        liveness.watch("frozen with us", lambda: 0, 12.0)
+        for at, fed in ((5, 1), (100, 2), (107, 3), (113, 3)):
+            clock.now = at
+            await liveness.feed()
+            assert listener.feeds() == fed, at
 
 
 async def test_time_that_the_watched_was_not_there_does_not_count() -> None:
