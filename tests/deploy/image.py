@@ -14,9 +14,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -68,7 +68,7 @@ class Image:
                     self._run(one.rest)
                 case "ENV":
                     self._set(one.rest)
-        link(required(Requirement("dialer[s3]"), but="dialer"), self.packages)
+        self._link_what_it_requires()
 
     def command(self, *words: str) -> list[str]:
         """These words with the program that the image's PATH leads to."""
@@ -80,7 +80,7 @@ class Image:
         tools = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(self.root)}
         builds = self.root / "builds"
         builds.mkdir(exist_ok=True)
-        link(required(Requirement("hatchling")), builds)
+        link(required(Requirement("hatchling")).values(), builds)
         subprocess.run(
             ["/bin/sh", "-c", _ABSOLUTE.sub(rf"{self.root}\1", command)],
             cwd=self.directory,
@@ -90,6 +90,12 @@ class Image:
             timeout=WITHIN_SECONDS,
         )
         self.ran.append(command)
+
+    def _link_what_it_requires(self) -> None:
+        """Of what was installed, as it says itself, and with the extras with which it was."""
+        [ours] = distributions(path=[str(self.packages)])
+        [extras] = re.findall(r"'\.\[([\w,]+)\]'", self.ran[-1])
+        link(required_by(ours, set(extras.split(",")), {}).values(), self.packages)
 
     def _copy(self, *words: str) -> None:
         *sources, target = words
@@ -114,29 +120,30 @@ class Image:
         return self._below(f"/opt/dialer/lib/{version}/site-packages")
 
 
-def required(
-    wanted: Requirement, *, but: str = "", seen: dict[str, Distribution] | None = None
-) -> list[Distribution]:
-    """The distributions that it takes, itself too unless told otherwise. Asserts that each version will do."""
-    found = {} if seen is None else seen
+def required(wanted: Requirement, found: dict[str, Distribution] | None = None) -> dict[str, Distribution]:
+    """By name and extras, the distributions that it takes, itself too. Asserts that the version of each will do."""
+    found = {} if found is None else found
     known = distribution(wanted.name)
     assert wanted.specifier.contains(known.version, prereleases=True), f"{wanted}: {known.version} is installed"
     name = f"{known.name}[{','.join(sorted(wanted.extras))}]"
     if name not in found:
         found[name] = known
-        for line in known.requires or ():
-            more = Requirement(line)
-            if more.marker is None or any(
-                more.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)
-            ):
-                required(more, seen=found)
-    return [one for one in found.values() if one.name != but]
+        required_by(known, wanted.extras, found)
+    return found
 
 
-def link(distributions: list[Distribution], folder: Path) -> None:
+def required_by(known: Distribution, extras: set[str], found: dict[str, Distribution]) -> dict[str, Distribution]:
+    """The same of all that this one requires, here and with these extras; not itself."""
+    for more in map(Requirement, known.requires or ()):
+        if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            required(more, found)
+    return found
+
+
+def link(found: Iterable[Distribution], folder: Path) -> None:
     """Make these importable from the folder."""
     site = Path(sysconfig.get_path("purelib"))
-    for one in distributions:
+    for one in found:
         for top in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
             if not (folder / top).exists():
                 (folder / top).symlink_to(site / top)
