@@ -78,14 +78,18 @@ async def test_a_thread_that_beats_no_more_stops_the_feeding(make_stack: MakeSta
 
 
 async def test_a_control_that_stands_still_stops_the_feeding(make_stack: MakeStack) -> None:
+    """And when systemd then aborts it, with the variable of our unit, it writes where it stood."""
+    blocked = {"DIALER_CRASH_POINTS": "start.committed=block", "PYTHONFAULTHANDLER": "1"}
     with supervisor() as listener:
-        async with make_stack(**listener.environment, DIALER_CRASH_POINTS="start.committed=block") as system:
+        async with make_stack(**listener.environment, **blocked) as system:
             await is_ready(listener)
             assert not listener.would_kill()
             starting = asyncio.create_task(system.start(await system.business(), list(numbers(1))))
             await eventually(listener.would_kill, timeout=10)
             assert system.control is not None
-            assert system.control.popen.poll() is None
+            system.control.send(signal.SIGABRT)
+            assert await system.control.ends() == -signal.SIGABRT
+            assert "crashpoints.py" in system.control.log.read_text()
             await cancelled([starting])
 
 
