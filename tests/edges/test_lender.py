@@ -1,0 +1,96 @@
+"""Connections at hand: lent again as they are, never when they are broken or old, and never kept from who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from dialer.lender import Lender, NoneFree
+from tests.support.waiting import eventually
+
+PID = "SELECT pg_backend_pid()"
+
+
+@pytest_asyncio.fixture
+async def small(database: str) -> AsyncIterator[Any]:
+    """A pool of two connections. A test that keeps one fails at the end."""
+    opened = await asyncpg.create_pool(database, min_size=0, max_size=2, command_timeout=10)
+    yield opened
+    try:
+        await asyncio.wait_for(opened.close(), 5)
+    finally:
+        opened.terminate()
+
+
+async def pid(lender: Lender) -> int:
+    async with lender.connection(5) as connection:
+        return int(await connection.fetchval(PID))
+
+
+async def test_one_that_came_back_is_lent_again_without_the_pool(small: Any) -> None:
+    lender = Lender(small)
+    first = await pid(lender)
+    assert await pid(lender) == first
+    assert small.get_idle_size() == 0, "it is at hand, not in the pool"
+    await lender.close()
+    assert small.get_idle_size() == 1
+
+
+async def test_one_whose_server_has_ended_it_is_not_lent(small: Any, pool: Any) -> None:
+    lender = Lender(small)
+    first = await pid(lender)
+    await pool.execute("SELECT pg_terminate_backend($1)", first)
+    await eventually(lambda: small.get_size() == 0)
+    assert await pid(lender) != first
+    await lender.close()
+
+
+async def test_one_on_which_a_statement_failed_goes_to_the_pool(small: Any) -> None:
+    lender = Lender(small)
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with lender.connection(5) as connection:
+            await connection.fetch("SELECT * FROM nothing")
+    assert small.get_idle_size() == 1
+    await pid(lender)
+    await lender.close()
+
+
+async def test_one_who_is_cancelled_leaves_no_statement_behind(small: Any) -> None:
+    lender = Lender(small)
+
+    async def sleep() -> None:
+        async with lender.connection(5) as connection:
+            await connection.fetch("SELECT pg_sleep(60)")
+
+    asleep = asyncio.create_task(sleep())
+    await eventually(lambda: small.get_size() == 1 and small.get_idle_size() == 0)
+    asleep.cancel()
+    await asyncio.gather(asleep, return_exceptions=True)
+    assert await asyncio.wait_for(pid(lender), 5)
+    await lender.close()
+
+
+async def test_who_waits_gets_what_comes_back(small: Any) -> None:
+    lender = Lender(small)
+    async with lender.connection(5), lender.connection(5):
+        with pytest.raises(NoneFree):
+            async with lender.connection(0.01):
+                pass
+        waiting = asyncio.create_task(pid(lender))
+        await asyncio.sleep(0)
+    assert await asyncio.wait_for(waiting, 5)
+    await lender.close()
+
+
+async def test_after_a_replacement_none_of_before_is_lent(small: Any) -> None:
+    lender = Lender(small)
+    async with lender.connection(5) as lent:
+        before = {await pid(lender), int(await lent.fetchval(PID))}
+        await lender.replace_all()
+    assert await pid(lender) not in before
+    await lender.close()
