@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from control.context import CONTEXT
-from control.incoming import MOST_FORM_BYTES, read_body
+from control.incoming import MOST_FORM_BYTES, parsed_uuid, read_body
 from control.payloads import is_storable
 from control.problems import Fault, forbidden, invalid
 from dialer.rules.model import CarrierEvent
@@ -51,7 +51,7 @@ async def read_event(request: web.Request) -> CarrierEvent:
 async def read_signed(request: web.Request, *required: str) -> Told:
     """A callback's fields. Raises AnswerWith: 403 unless it is signed, 422 unless it has what it must have."""
     fields = await _signed_fields(request)
-    attempt_id = _attempt(request.query.get("attempt", ""))
+    attempt_id = parsed_uuid(request.query.get("attempt", ""))
     faults = [] if attempt_id else [Fault("/attempt", "must be the UUID of an attempt")]
     faults += [Fault(f"/{name}", "is missing") for name in required if not fields.get(name)]
     faults += [Fault("", "has a NUL character") for text in fields.values() if not is_storable(text)]
@@ -67,15 +67,6 @@ async def _signed_fields(request: web.Request) -> Mapping[str, str]:
     if not verifier.accepts(request.raw_path, form, request.headers.get("X-Twilio-Signature")):
         raise forbidden("bad_signature", "the signature is missing or wrong")
     return dict(form)
-
-
-def _attempt(text: str) -> uuid.UUID | None:
-    try:
-        attempt_id = uuid.UUID(text)
-    except ValueError:
-        return None
-    # The library also takes braces, a URN and no hyphens at all; we never made such a URL.
-    return attempt_id if str(attempt_id) == text.lower() else None
 
 
 def _number(text: str | None) -> int | None:

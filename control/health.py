@@ -111,7 +111,7 @@ async def _overview(context: Context, caller: Caller, checks: dict[str, str]) ->
 def _daemon(row: Row) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
-        **{name: row[name] for name in ("host", "pid", "runs", "live_calls", "redis_degraded")},
+        **{name: row[name] for name in ("host", "pid", "runs", "live_calls", "redis_degraded", "draining")},
         "started_at": moment(row["started_at"]),
         "last_seen_at": moment(row["last_seen_at"]),
     }

@@ -114,6 +114,23 @@ def identifier(text: str, what: str) -> int:
     raise not_found(what)
 
 
+def uuid_of(text: str, what: str) -> uuid.UUID:
+    """A UUID as we write it. Raises AnswerWith 404: what is malformed does not exist."""
+    found = parsed_uuid(text)
+    if found is None:
+        raise not_found(what)
+    return found
+
+
+def parsed_uuid(text: str) -> uuid.UUID | None:
+    """None for what is none; the library also takes braces, a URN and no hyphens at all."""
+    try:
+        found = uuid.UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text.lower() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which part of a list is wanted. `after`: the last item of the part before (its sort key), or None."""

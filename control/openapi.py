@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -22,7 +22,11 @@ from control.shapes import Problem as ProblemShape
 Json = dict[str, Any]
 
 ID = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
-CALL_SID = {"type": "string", "pattern": "^CA[0-9A-Za-z]{1,64}$"}
+# Of what is named in a path and is no number.
+NAMES: Mapping[str, Json] = {
+    "call_sid": {"type": "string", "pattern": "^CA[0-9A-Za-z]{1,64}$"},
+    "daemon_id": {"type": "string", "format": "uuid"},
+}
 SCHEMA = "#/components/schemas/{model}"
 
 INTRODUCTION = (
@@ -150,7 +154,7 @@ def _security(route: Route, operation: Operation) -> list[Json]:
 
 def _parameters(route: Route, operation: Operation) -> Iterator[Json]:
     for name in route.ids:
-        yield {"name": name, "in": "path", "required": True, "schema": CALL_SID if name == "call_sid" else ID}
+        yield {"name": name, "in": "path", "required": True, "schema": NAMES.get(name, ID)}
     if route.asks == "carrier":
         yield {"name": "attempt", "in": "query", "required": True, "schema": {"type": "string", "format": "uuid"}}
     # Where a body can name the business, it is described there.

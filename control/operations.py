@@ -218,6 +218,14 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             "Without a token only the status is shown.",
             shows_more_with_a_token=True,
         ),
+        "daemons.show": Operation("Show a daemon", _ok("The daemon.", shapes.OneDaemon)),
+        "daemons.drain": Operation(
+            "Ask a daemon to drain, as by SIGTERM",
+            _ok("It is asked, was before, or has ended.", shapes.OneDaemon),
+            "It hears of it within five beats. Whoever keeps daemons running starts another, which was not asked.",
+            body=payloads.Drain,
+            body_required=False,
+        ),
         "metrics.metrics": Operation(
             "Figures for Prometheus",
             {200: Content("The exposition format of Prometheus.", None, "text/plain")},

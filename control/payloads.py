@@ -204,6 +204,12 @@ class Action(Payload):
     business_id: Id | None = None
 
 
+class Drain(Payload):
+    """Something asked of a daemon, which is of no business."""
+
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
 class ForceCancel(Action):
     hangup: bool | None = False
 

@@ -5,6 +5,7 @@ from control import (
     businesses,
     callbacks,
     counts,
+    daemons,
     docs,
     health,
     jobs,
@@ -77,4 +78,6 @@ ROUTES: tuple[tuple[str, str, GuardedHandler, Access], ...] = (
     ("POST", "/api/businesses/{business_id}/keys", keys.create, OPERATOR),
     ("GET", "/api/businesses/{business_id}/keys", keys.page, OPERATOR),
     ("DELETE", "/api/keys/{key_id}", keys.revoke, OPERATOR),
+    ("GET", "/api/daemons/{daemon_id}", daemons.show, OPERATOR),
+    ("POST", "/api/daemons/{daemon_id}/drain", daemons.drain, OPERATOR),
 )

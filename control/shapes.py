@@ -263,6 +263,19 @@ class Daemon(Shape):
     runs: Count
     live_calls: Count
     redis_degraded: bool
+    draining: bool
+
+
+class OneDaemon(Shape):
+    """`draining`: it was asked to, or does; `gone`: it has ended, or was not seen for TAKEOVER_AFTER_SECONDS."""
+
+    id: UUID
+    host: str
+    pid: int
+    state: Literal["live", "draining", "gone"]
+    started_at: datetime
+    last_seen_at: datetime
+    drain_requested_at: datetime | None
 
 
 class Health(Shape):

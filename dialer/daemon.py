@@ -74,6 +74,12 @@ class Daemon:
         self._stopping.set()
         self._liveness.stopping()
 
+    def drain(self) -> None:
+        """The same, wanted by somebody elsewhere, who asks until it is done: that is not to insist."""
+        if not self._stopping.is_set():
+            log.info("DRAIN_REQUESTED", worker=str(self.worker))
+            self._stopping.set()
+
     async def run(self) -> None:
         """Open, serve until stopped, drain, close."""
         async with AsyncExitStack() as stack:
@@ -154,6 +160,7 @@ class Daemon:
             self._roster.epochs,
             self._roster.beaten,
             self._roster.is_degraded,
+            self.drain,
             self._tally,
             interval_seconds=beat,
             clock=self._clock,

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _kind(default: Any) -> Any:
-    if isinstance(default, bool | dict):
+    if default is None or isinstance(default, bool | dict | tuple):
         return json.loads
     return type(default)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from simulator.account import AccountApi
 from simulator.callbacks import Callbacks
 from simulator.changes import Changes, Chores
 from simulator.exchange import Exchange
@@ -74,6 +75,7 @@ class Simulator:
         app.add_routes(
             [
                 *CallsApi(self._panel, self.faults, self.exchange, self.ledger, self._changes).routes(),
+                *AccountApi(self._panel, self.faults).routes(),
                 *RecordingsApi(self._panel, self.faults, self.exchange, self.ledger).routes(),
                 *Switches(self).routes(),
             ]

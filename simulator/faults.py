@@ -24,6 +24,8 @@ class On(StrEnum):
     RECORDING = "recording"
     """Recording resources, single or listed."""
     MEDIA = "media"
+    ACCOUNT = "account"
+    """The account itself and the numbers that it may call from."""
     CALLBACK = "callback"
 
 

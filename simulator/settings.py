@@ -1,7 +1,7 @@
 """What a simulated carrier is like: every number here can be set at start and changed while it runs."""
 
 from dataclasses import field, fields
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
@@ -16,6 +16,13 @@ class Settings:
 
     account_sid: str = DEFAULT_ACCOUNT_SID
     auth_token: str = DEFAULT_AUTH_TOKEN
+    account_status: Literal["active", "suspended", "closed"] = "active"
+    account_type: Literal["Full", "Trial"] = "Full"
+    """Shown, no more: calls are taken whatever they are."""
+    owned_numbers: tuple[str, ...] | None = None
+    """The account's own; None: whichever is asked for. Calls may come from any."""
+    verified_numbers: tuple[str, ...] = ()
+    """Numbers of others that the account may call from."""
     media_auth: bool = True
     """Recordings' media want the account's credentials (the account setting "enforce HTTP auth")."""
     public_url: str = ""

@@ -7,6 +7,7 @@ control (`client`, `patience`, `lists`); `show` draws. A new command is a module
 
 from dialer.cli.businesses import businesses
 from dialer.cli.demo import demo
+from dialer.cli.drain import drain
 from dialer.cli.export import export
 from dialer.cli.group import Commands
 from dialer.cli.health import healthcheck
@@ -27,6 +28,20 @@ for _command in (pause, resume, cancel, force_cancel, stop, retry, export):
 main = Commands(
     "dialer",
     help="Works through lists of calls: at most one call per attempt, never more than the limit at once.",
-    commands=[demo, up, serve, migrate, start, runs, jobs, recordings, status, businesses, keys, healthcheck],
+    commands=[
+        demo,
+        up,
+        serve,
+        migrate,
+        start,
+        runs,
+        jobs,
+        recordings,
+        status,
+        drain,
+        businesses,
+        keys,
+        healthcheck,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )

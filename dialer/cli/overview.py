@@ -60,12 +60,17 @@ class Overview:
 
 def look(client: Client, business: int | None) -> Overview:
     """Raises Unreachable and Refused."""
-    health = patiently(lambda: _health(client))
+    health = health_of(client)
     if client.token is None:
         return Overview(health, None, False, None)
     pages = [_page(client, status, business) for status in _OPEN]
     runs = tuple(Run.of(raw) for page in pages for raw in page["data"])
     return Overview(health, runs, any(page["next_cursor"] for page in pages), _counts(client, business))
+
+
+def health_of(client: Client) -> Mapping[str, Any]:
+    """What /api/health says, also while something is away. Raises Unreachable and Refused."""
+    return patiently(lambda: _health(client))
 
 
 def _health(client: Client) -> Mapping[str, Any]:

@@ -156,6 +156,6 @@ def _tables(overview: Overview) -> list[tuple[tuple[str, ...], Rows]]:
 
 
 def _daemon(one: dict[str, Any]) -> tuple[object, ...]:
-    degraded = " (without Redis)" if one.get("redis_degraded") else ""
-    numbers = (one.get("runs"), f"{one.get('live_calls')}{degraded}")
+    notes = " (without Redis)" * bool(one.get("redis_degraded")) + " (draining)" * bool(one.get("draining"))
+    numbers = (one.get("runs"), f"{one.get('live_calls')}{notes}")
     return (str(one.get("id", ""))[:8], one.get("host"), one.get("pid"), when(one.get("started_at")), *numbers)

@@ -45,17 +45,27 @@ class Heart:
             raise DatabaseAway(f"beat: {type(error).__name__}") from error
         return Beat({(r["run_id"], r["lease_epoch"]): r["verdict"] for r in rows})
 
-    async def show_tally(self, snapshot: Mapping[str, Any], within_seconds: float) -> None:
-        """Put what this daemon has counted into its row, if the last beat left a connection. Raises DatabaseAway."""
+    async def show_tally(self, snapshot: Mapping[str, Any], within_seconds: float) -> bool:
+        """Put what this daemon has counted into its row, if the last beat left a connection. Raises DatabaseAway.
+
+        True when it is asked to drain.
+        """
+        return bool(await self._tell("show_tally", snapshot, within_seconds))
+
+    async def show_last_tally(self, snapshot: Mapping[str, Any], within_seconds: float) -> None:
+        """The same, and that this process is about to end. Raises DatabaseAway."""
+        await self._tell("show_last_tally", snapshot, within_seconds)
+
+    async def _tell(self, name: str, snapshot: Mapping[str, Any], within_seconds: float) -> Any:
         if self._connection is None:
-            return
+            return None
         try:
-            await self._connection.execute(
-                sql.query("show_tally"), self._worker, json.dumps(snapshot), timeout=within_seconds
+            return await self._connection.fetchval(
+                sql.query(name), self._worker, json.dumps(snapshot), timeout=within_seconds
             )
         except (*AWAY, asyncpg.PostgresError) as error:
             self.drop()
-            raise DatabaseAway(f"show_tally: {type(error).__name__}") from error
+            raise DatabaseAway(f"{name}: {type(error).__name__}") from error
 
     def drop(self) -> None:
         """Forget the connection without a word: whoever waits on a dead one beats too late."""

@@ -21,7 +21,11 @@ log = logger()
 
 
 class Keeper:
-    """Start with `start`, end with `stop`. `beaten` is called in the main loop with verdicts and send time."""
+    """Start with `start`, end with `stop`.
+
+    Called in the main loop: `beaten` with verdicts and send time, and `drain_asked`, again and again while somebody
+    wants this daemon to drain.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class Keeper:
         epochs: Callable[[], Mapping[int, int]],
         beaten: Callable[[Mapping[tuple[int, int], str], float], None],
         redis_degraded: Callable[[], bool],
+        drain_asked: Callable[[], None],
         tally: Tally,
         *,
         interval_seconds: float,
@@ -38,6 +43,7 @@ class Keeper:
         self._epochs = epochs
         self._beaten = beaten
         self._redis_degraded = redis_degraded
+        self._drain_asked = drain_asked
         self._tally = tally
         self._last_beat_at: float | None = None
         self.rounds = 0
@@ -87,7 +93,7 @@ class Keeper:
                 beats += 1
             next_at = max(next_at + self._interval, self._clock())
             await asyncio.to_thread(self._stopping.wait, next_at - self._clock())
-        await self._show_tally()
+        await self._show_tally(last=True)
         await self._heart.close()
 
     def _main_loop_turns(self) -> bool:
@@ -127,10 +133,13 @@ class Keeper:
             self._tally.beats.observe(now - self._last_beat_at)
         self._last_beat_at = now
 
-    async def _show_tally(self) -> None:
+    async def _show_tally(self, *, last: bool = False) -> None:
         """After a beat, and done before the next is due: no lease waits for figures. Those that fail come again."""
         try:
-            await self._heart.show_tally(self._tally.snapshot(), self._interval / 2)
+            if last:
+                await self._heart.show_last_tally(self._tally.snapshot(), self._interval / 2)
+            elif await self._heart.show_tally(self._tally.snapshot(), self._interval / 2):
+                self._loop.call_soon_threadsafe(self._drain_asked)
         except DatabaseAway as error:
             log.debug("tally not shown", error=str(error))
         except Exception as error:  # noqa: BLE001 - a fault in counting must be seen, and must cost nothing else

@@ -4,6 +4,7 @@
 -- With the runs they hold and the calls of those.
 -- $1 seconds within which one was seen  $2 business whose runs and calls are counted, or null: all
 SELECT d.id, d.host, d.pid, d.started_at, d.last_seen_at, d.redis_degraded,
+       d.drain_requested_at IS NOT NULL AS draining,
        count(DISTINCT r.id) AS runs, count(a.id) AS live_calls
 FROM dialer_daemons d
 LEFT JOIN outbound_call_runs r ON r.locked_by_worker = d.id AND r.status = 'running'

@@ -1,8 +1,13 @@
 -- What /metrics shows beyond what control itself has counted.
 
 -- name: show_tally
--- $1 worker uuid  $2 what it has counted since its start (JSON)
-UPDATE dialer_daemons SET tally = $2::text::jsonb WHERE id = $1::uuid;
+-- Returns whether it is asked to drain.  $1 worker uuid  $2 what it has counted since its start (JSON)
+UPDATE dialer_daemons SET tally = $2::text::jsonb WHERE id = $1::uuid
+RETURNING drain_requested_at IS NOT NULL AS drain_requested;
+
+-- name: show_last_tally
+-- Nothing of it is on the wire any more.  $1 worker uuid  $2 what it has counted since its start (JSON)
+UPDATE dialer_daemons SET tally = $2::text::jsonb, left_at = now() WHERE id = $1::uuid;
 
 -- name: tallies
 -- What daemons have counted, those included that have ended lately, newest first.

@@ -16,7 +16,20 @@ from dialer.cli.leads import sample_leads
 from dialer.cli.reference import examples, leaves, reference
 
 COMMANDS = (
-    *("demo", "up", "serve", "migrate", "start", "runs", "jobs", "status", "businesses", "keys", "healthcheck"),
+    *(
+        "demo",
+        "up",
+        "serve",
+        "migrate",
+        "start",
+        "runs",
+        "jobs",
+        "status",
+        "drain",
+        "businesses",
+        "keys",
+        "healthcheck",
+    ),
 )
 LEAVES = list(leaves(main))
 TWIML = "<Response/>"

@@ -50,6 +50,7 @@ async def tenant(house: House, *, state: str = "running") -> Tenant:
         "job_id": str(run.jobs[0]),
         "key_id": str(key_id),
         "call_sid": call,
+        "daemon_id": str(worker.id),
     }
     tokens = [await house.key(business_id, role) for role in ("member", "read_only")]
     return Tenant(business_id, tokens[0], tokens[1], owns)

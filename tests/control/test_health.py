@@ -59,7 +59,7 @@ async def test_everything_is_there_and_nothing_else(house: House) -> None:
     assert kinds(shown) == SHAPE
     assert shown["checks"] == {"postgres": "ok", "redis": "ok", "schema": "ok"}
     (daemon,) = shown["daemons"]
-    assert kinds(daemon) == {**DAEMON, "redis_degraded": bool}
+    assert kinds(daemon) == {**DAEMON, "redis_degraded": bool, "draining": bool}
     assert (await house.ask("GET", "/api/health", None)).data == {"status": "ok"}
 
 

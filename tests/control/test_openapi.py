@@ -110,6 +110,9 @@ async def test_every_answer_is_as_described(house: House) -> None:
     await give_up(house, calls[0].call)
     assert (await ask("POST", f"/api/recordings/{calls[0].call}/retry")).status == 200
     await _what_is_done_to_runs(witness, run_id, listed["business_id"])
+    daemon = await house.pool.fetchval("SELECT id FROM dialer_daemons LIMIT 1")
+    assert (await ask("GET", f"/api/daemons/{daemon}")).status == 200
+    assert (await ask("POST", f"/api/daemons/{daemon}/drain")).status == 200
 
     of_json = {
         (handler, status)
