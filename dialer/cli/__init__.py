@@ -18,6 +18,7 @@ from dialer.cli.recordings import recordings
 from dialer.cli.run_actions import cancel, force_cancel, pause, resume, retry, stop
 from dialer.cli.runs import runs
 from dialer.cli.serve import serve
+from dialer.cli.slots import slots
 from dialer.cli.start import start
 from dialer.cli.status import status
 from dialer.cli.up import up
@@ -39,6 +40,7 @@ main = Commands(
         recordings,
         status,
         drain,
+        slots,
         businesses,
         keys,
         healthcheck,

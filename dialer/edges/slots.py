@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from dialer.edges import wakeup
 from dialer.errors import RedisAway
+from dialer.rules.drift import Member
 from dialer.rules.model import Business, Grant
 from dialer.rules.tally import Tally
 
@@ -76,14 +77,15 @@ class Slots:
         *,
         reserve_ms: int = RESERVE_MS,
         fresh_ms: int = FRESH_MS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         """`reserve_ms`: how long a named slot waits for its intent. `fresh_ms`: how old a waiter's look may be."""
         # Its own pool and short time-outs: dialing never waits for a Redis that does not answer. One immediate
         # retry, because every script may be repeated.
         self._redis = redis.Redis.from_url(
             redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 1),
             decode_responses=True,
         )
@@ -152,11 +154,15 @@ class Slots:
 
     async def members(self, business_id: int) -> dict[int, UUID | None]:
         """Slot -> attempt as Redis has it now, reservations included; None where the owner is not known."""
+        return {one.slot: one.attempt_id for one in await self.held(business_id)}
+
+    async def held(self, business_id: int) -> list[Member]:
+        """The same with their times, those included that have expired since. Raises RedisAway."""
         try:
             held = await self._redis.hgetall(self._keys(business_id)[0])
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisAway(type(error).__name__) from error
-        return {int(slot): _owner(text) for slot, text in held.items() if slot != "generation"}
+        return [_member(int(slot), text) for slot, text in held.items() if slot != "generation"]
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -195,6 +201,7 @@ def _grants(answer: dict[str, Any]) -> tuple[Grant, ...]:
     return tuple(Grant(int(run), UUID(attempt), int(slot)) for run, attempt, slot in rows)
 
 
-def _owner(text: Any) -> UUID | None:
-    attempt = text.split("|", 1)[0]
-    return None if attempt == "taken" else UUID(attempt)
+def _member(slot: int, text: Any) -> Member:
+    """See lua/line.lua for what a field holds."""
+    attempt, since, expires = text.split("|")
+    return Member(slot, None if attempt == "taken" else UUID(attempt), int(since), int(expires) or None)

@@ -5,6 +5,6 @@ the keeper (`python -m dialer.embedded DIR`), because only another process can s
 one that uses them is killed.
 """
 
-from dialer.embedded.client import EmbeddedServers, EmbeddedServersError, start
+from dialer.embedded.client import EmbeddedServers, EmbeddedServersError, find, start
 
-__all__ = ["EmbeddedServers", "EmbeddedServersError", "start"]
+__all__ = ["EmbeddedServers", "EmbeddedServersError", "find", "start"]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from dialer.embedded.place import MOVED_TO, STATE_FILE
+from dialer.embedded.servers import addresses
 
 # The keeper gives the servers ten seconds to stop; this much longer and the keeper itself is stuck.
 CLOSE_WITHIN_SECONDS = 15.0
@@ -66,6 +70,21 @@ def start(directory: Path | str, *, fsync: bool = True) -> EmbeddedServers:
         raise EmbeddedServersError(said or "the keeper of the embedded servers ended without a word")
     addresses = json.loads(line)
     return EmbeddedServers(addresses["dsn"], addresses["redis"], home, process)
+
+
+def find(directory: Path | str) -> tuple[str, str] | None:
+    """The DSN and the Redis URL of servers that somebody runs on the data in `directory`; None when nobody does.
+
+    They may be used by whoever may enter the directory of their sockets: their own user, and root.
+    """
+    home = Path(directory).absolute()
+    with suppress(OSError, ValueError, KeyError):
+        if (home / MOVED_TO).exists():
+            home = Path((home / MOVED_TO).read_text().strip())
+        sockets = Path(json.loads((home / STATE_FILE).read_text())["sockets"])
+        # A keeper that was killed leaves its state, but nobody behind the sockets.
+        return addresses(sockets) if sockets.is_dir() else None
+    return None
 
 
 def stop_keeper(process: subprocess.Popen[bytes]) -> None:

@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
-from urllib.parse import quote
 
 from dialer.embedded.binaries import find_binaries
 from dialer.embedded.cluster import forget_dead_server, forget_unfinished_cluster, make_cluster
 from dialer.embedded.leftovers import end_leftovers, mark_of, postgres_processes, valkey_processes
 from dialer.embedded.place import (
+    STATE_FILE,
     Trouble,
     choose_home,
     make_socket_directory,
     own_directory,
     server_user,
 )
-from dialer.embedded.servers import POSTGRES_USER, Server, postgres, valkey
+from dialer.embedded.servers import Server, addresses, postgres, valkey
 from dialer.embedded.watch import Watch, note
 
 START_WITHIN_SECONDS = 60.0  # a recovery after a power cut takes a while
@@ -81,9 +81,9 @@ class Keeper:
 
     def addresses(self) -> str:
         """The one line that tells whoever started us where the servers are."""
-        host = quote(str(self._sockets), safe="/")
-        dsn = f"postgresql://{POSTGRES_USER}@/postgres?host={host}"
-        return json.dumps({"dsn": dsn, "redis": f"unix://{host}/valkey.sock"})
+        assert self._sockets is not None  # noqa: S101 - made by `start`
+        dsn, redis = addresses(self._sockets)
+        return json.dumps({"dsn": dsn, "redis": redis})
 
     def keep(self) -> None:
         """Watch the servers for ever; ends by StopRequested, or Trouble when one keeps dying."""
@@ -143,7 +143,7 @@ class Keeper:
 
     @property
     def _state_file(self) -> Path:
-        return self._home / "keeper.json"
+        return self._home / STATE_FILE
 
     def _write_state(self) -> None:
         pids = {server.name: server.process.pid for server in self._servers if server.process}

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOVED_TO = "moved-to"
+# Where the data is, and while the servers run: the keeper's pid, theirs, and the directory of their sockets.
+STATE_FILE = "keeper.json"
 # A unix socket's path must fit into about 100 bytes (104 on macOS); we stay well below.
 LONGEST_SOCKET_PATH = 80
 SOCKET_NAMES_LENGTH = len("/dialer-12345678/.s.PGSQL.5432.lock")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from dialer.embedded.binaries import Binaries
 from dialer.embedded.place import ServerUser
@@ -104,6 +105,12 @@ def spawn(
         group=user.gid if user else None,
         extra_groups=[] if user else None,
     )
+
+
+def addresses(sockets: Path) -> tuple[str, str]:
+    """The DSN of PostgreSQL and the URL of Valkey whose sockets are in this directory."""
+    host = quote(str(sockets), safe="/")
+    return f"postgresql://{POSTGRES_USER}@/postgres?host={host}", f"unix://{host}/valkey.sock"
 
 
 def postgres(
