@@ -167,7 +167,7 @@ def load(environment: Mapping[str, str] | None = None, *, require: tuple[str, ..
 
 def refuse_unreachable_callbacks(settings: Settings) -> None:
     """Raise CheckYourSettings when the real carrier would be given callback URLs that lead to itself."""
-    if _is_loopback(settings.callback_base_url) and not _is_loopback(settings.twilio_api_base_url):
+    if is_loopback(settings.callback_base_url) and not is_loopback(settings.twilio_api_base_url):
         what = (
             f"{settings.callback_base_url} cannot be reached by the carrier; set it to a public https:// URL that "
             "leads to control (to try things out, a tunnel such as ngrok or cloudflared gives one)"
@@ -175,7 +175,8 @@ def refuse_unreachable_callbacks(settings: Settings) -> None:
         raise CheckYourSettings(_as_message([("PUBLIC_BASE_URL", what)]))
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to the very machine that uses it."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")  # noqa: S104 - compared, not bound
 

@@ -7,6 +7,7 @@ control (`client`, `patience`, `lists`); `show` draws. A new command is a module
 
 from dialer.cli.businesses import businesses
 from dialer.cli.demo import demo
+from dialer.cli.doctor import doctor
 from dialer.cli.drain import drain
 from dialer.cli.export import export
 from dialer.cli.group import Commands
@@ -39,6 +40,7 @@ main = Commands(
         jobs,
         recordings,
         status,
+        doctor,
         drain,
         slots,
         businesses,

@@ -1,6 +1,7 @@
 """What the user sees: tables on stdout, progress on stderr (a bar on a terminal, else plain lines)."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,6 +88,12 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 def on_terminal() -> bool:
     """Whether a person looks at stdout."""
     return sys.stdout.isatty()
+
+
+def in_colour(text: str, colour: str) -> str:
+    """With colour where a person looks at stdout who has nothing against it."""
+    wanted = on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return click.style(text, fg=colour, bold=True) if wanted else text
 
 
 @contextmanager

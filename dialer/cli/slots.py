@@ -4,6 +4,7 @@ Control names no slots and knows no Redis script; this needs DATABASE_URL and RE
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 import click
 
+from dialer import telemetry
 from dialer.cli.failures import Failed, say
 from dialer.cli.group import example
 from dialer.cli.reach import settings_in_reach
@@ -51,7 +53,7 @@ def list_slots(business: int | None, drifted: bool, as_json: bool) -> None:
     no call too many comes of it, Postgres refuses), `other` (two attempts). Daemons mend that within a minute, and
     `dialer slots reconcile` at once; a call that ends just now may show for a moment.
     """
-    seen = _ask(lambda inspection, held: _compared(inspection, held, business))
+    seen = _ask(lambda inspection, held: compared(inspection, held, business))
     shown = [one for one in seen if one.state in DRIFTED or not drifted]
     if as_json:
         print_json_list(_as_json(one) for one in shown)
@@ -76,7 +78,8 @@ def reconcile(business: int | None, as_json: bool) -> None:
     print_table(_MENDED, ((business_id, *_drift(drift).values()) for business_id, drift in mended))
 
 
-async def _compared(inspection: Inspection, held: Slots, business: int | None) -> list[Seen]:
+async def compared(inspection: Inspection, held: Slots, business: int | None = None) -> list[Seen]:
+    """Every slot that either side shows. Raises DatabaseAway and RedisAway."""
     return [
         seen
         async for one, read_ms in businesses_in_view(inspection, held, business)
@@ -122,6 +125,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Inspection, Slots]]:
 
 
 def _ask(what: Callable[[Inspection, Slots], Awaitable[T]]) -> T:
+    telemetry.set_up("ERROR", "console", sys.stderr)
     settings = settings_in_reach()
     settings.require("DATABASE_URL", "REDIS_URL")
 

@@ -60,6 +60,15 @@ class Found:
     duration_seconds: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account as the carrier shows it, or why it does not: the HTTP status of its refusal."""
+
+    status: str = ""
+    kind: str = ""
+    refused: int | None = None
+
+
 class Carrier:
     """One account. Build it inside the running loop; close it there."""
 
@@ -211,6 +220,31 @@ class Carrier:
                 raise CarrierAway(f"delete: HTTP {answer.status}") from answer
         except LOOK_UP_FAILED as error:
             raise CarrierAway(f"delete: {type(error).__name__}") from error
+
+    async def account(self) -> Account:
+        """How the account is: `active`, and `Full` or `Trial`. Raises CarrierAway."""
+        try:
+            found = await self._client.api.accounts(self.account_sid).fetch_async()
+        except CarrierSaidNo as answer:
+            if answer.status in (401, 403, 404):
+                return Account(refused=answer.status)
+            raise CarrierAway(f"account: HTTP {answer.status}") from answer
+        except LOOK_UP_FAILED as error:
+            raise CarrierAway(f"account: {type(error).__name__}") from error
+        return Account(str(found.status), str(found.type))
+
+    async def may_call_from(self, number: str) -> bool:
+        """Whether this is a number of the account, or one of somebody else that it has verified. Raises CarrierAway."""
+        for numbers in (self._client.incoming_phone_numbers, self._client.outgoing_caller_ids):
+            try:
+                found = await numbers.list_async(phone_number=number, limit=1, page_size=1)
+            except CarrierSaidNo as answer:
+                raise CarrierAway(f"numbers: HTTP {answer.status}") from answer
+            except LOOK_UP_FAILED as error:
+                raise CarrierAway(f"numbers: {type(error).__name__}") from error
+            if found:
+                return True
+        return False
 
     async def close(self) -> None:
         """Close every connection to the carrier."""
