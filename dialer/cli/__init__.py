@@ -2,10 +2,12 @@
 
 Where things are: `demo`, `up` and `serve` start processes (`stack` knows which, `child` how); all others talk to
 control (`client`, `patience`, `lists`); `show` draws. A new command is a module here and a line below; then
-`python -m dialer.cli.reference > docs/cli.md`.
+`python -m dialer.cli.reference > docs/cli.md` and `python -m dialer.cli.manual > docs/dialer.1`.
 """
 
 from dialer.cli.businesses import businesses
+from dialer.cli.completion import completion
+from dialer.cli.config import config
 from dialer.cli.demo import demo
 from dialer.cli.doctor import doctor
 from dialer.cli.drain import drain
@@ -46,6 +48,8 @@ main = Commands(
         businesses,
         keys,
         healthcheck,
+        config,
+        completion,
     ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )

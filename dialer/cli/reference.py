@@ -33,27 +33,23 @@ file, a setting, or an input that the server calls invalid.
 at most and never longer than 10 s; so do `start` and `runs retry`, also when the answer got lost: they send an
 `Idempotency-Key`, so nothing is started twice. Every other command sends its request once.
 
-**Completion** in the shell, for bash (in `~/.bashrc`), zsh (`~/.zshrc`) and fish
-(`~/.config/fish/completions/dialer.fish`):
+**Completion** in the shell: see `dialer completion`. As a manual page: `man -l docs/dialer.1`.
 
-```sh
-eval "$(_DIALER_COMPLETE=bash_source dialer)"
-eval "$(_DIALER_COMPLETE=zsh_source dialer)"
-_DIALER_COMPLETE=fish_source dialer | source
-```
+`doctor`, `slots`, `config`, `migrate`, `up`, `demo` and `serve` read the settings of
+[configuration.md](configuration.md) instead, as the processes do.
 """
 _EVERYWHERE = """
 ## Options of every command that talks to control
 
 """
-_SHARED = ("server", "token", "token_file")
+SHARED = ("server", "token", "token_file")
 
 
 def reference(main: click.Group) -> str:
     """The whole page, as Markdown."""
     parts = [_INTRODUCTION, _EVERYWHERE]
     shared = {option.name: option for _, command in leaves(main) for option in command.params}
-    parts += [_option(option) for name in _SHARED if isinstance(option := shared.get(name), click.Option)]
+    parts += [_option(option) for name in SHARED if isinstance(option := shared.get(name), click.Option)]
     parts += [_described(path, command) for path, command in leaves(main)]
     return "".join(parts)
 
@@ -69,29 +65,51 @@ def leaves(group: click.Group, path: str = "dialer") -> Iterator[tuple[str, clic
 
 def examples(command: click.Command) -> list[str]:
     """The command lines in the epilog that `example` made."""
-    return [line.strip() for line in _plain(command.epilog).splitlines()[1:]]
+    return [line.strip() for line in plain(command.epilog).splitlines()[1:]]
+
+
+def arguments_of(command: click.Command) -> list[str]:
+    """What follows a command's name, as in its usage."""
+    arguments = [one.metavar or str(one.name).upper() for one in command.params if isinstance(one, click.Argument)]
+    return [*(["[OPTIONS]"] if _own_options(command) else []), *arguments]
+
+
+def names_of(option: click.Option) -> list[str]:
+    """Such as `--limit N`, the short one first."""
+    return [f"{name}{_value_of(option)}" for name in sorted(option.opts, key=len)]
+
+
+def meaning_of(option: click.Option) -> str:
+    """Its help in one line, with the variable that stands for it and its default."""
+    notes = [f"`{option.envvar}`"] if isinstance(option.envvar, str) else []
+    if option.show_default and not option.is_flag:
+        notes.append(f"default: {option.default}")
+    return " ".join([*(option.help or "").split(), *([f"({'; '.join(notes)})"] if notes else [])])
+
+
+def plain(text: str | None) -> str:
+    """Help without the marks that only click reads."""
+    return inspect.cleandoc((text or "").replace("\b", ""))
 
 
 def _described(path: str, command: click.Command) -> str:
-    arguments = [one.metavar or str(one.name).upper() for one in command.params if isinstance(one, click.Argument)]
-    options = [one for one in command.params if isinstance(one, click.Option) and one.name not in _SHARED]
-    usage = " ".join([path, *(["[OPTIONS]"] if options else []), *arguments])
-    lines = "".join(_option(option) for option in options)
+    usage = " ".join([path, *arguments_of(command)])
+    lines = "".join(_option(option) for option in _own_options(command))
     shown = "\n".join(examples(command))
     return (
-        f"\n## `{path}`\n\n```\n{usage}\n```\n\n{_plain(command.help)}\n"
+        f"\n## `{path}`\n\n```\n{usage}\n```\n\n{plain(command.help)}\n"
         + (f"\n{lines}" if lines else "")
         + (f"\n```sh\n{shown}\n```\n" if shown else "")
     )
 
 
+def _own_options(command: click.Command) -> list[click.Option]:
+    return [one for one in command.params if isinstance(one, click.Option) and one.name not in SHARED]
+
+
 def _option(option: click.Option) -> str:
-    names = ", ".join(f"`{name}{_value_of(option)}`" for name in sorted(option.opts, key=len))
-    notes = [f"`{option.envvar}`"] if isinstance(option.envvar, str) else []
-    if option.show_default and not option.is_flag:
-        notes.append(f"default: {option.default}")
-    meaning = " ".join([*(option.help or "").split(), *([f"({'; '.join(notes)})"] if notes else [])])
-    return f"- {names}: {meaning}".rstrip(": ") + "\n"
+    names = ", ".join(f"`{name}`" for name in names_of(option))
+    return f"- {names}: {meaning_of(option)}".rstrip(": ") + "\n"
 
 
 def _value_of(option: click.Option) -> str:
@@ -100,10 +118,6 @@ def _value_of(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         return " " + "|".join(option.type.choices)
     return f" {option.metavar or 'N'}"
-
-
-def _plain(text: str | None) -> str:
-    return inspect.cleandoc((text or "").replace("\b", ""))
 
 
 if __name__ == "__main__":
