@@ -63,19 +63,21 @@ class Daemon:
         self._clock = clock
         self.worker: UUID = uuid4()
         self._tally = Tally()
+        self._told_to_stop = False
         self._stopping = asyncio.Event()
         self._insisted = asyncio.Event()
         self._liveness = Liveness(settings, "Postgres and its schema")
 
     def stop(self) -> None:
         """Drain and leave. A second time: leave at once, whatever is on the wire."""
-        if self._stopping.is_set():
+        if self._told_to_stop:
             self._insisted.set()
+        self._told_to_stop = True
         self._stopping.set()
         self._liveness.stopping()
 
     def drain(self) -> None:
-        """The same, wanted by somebody elsewhere, who asks until it is done: that is not to insist."""
+        """The same, wanted by somebody elsewhere, who asks until it is done: no number of times is to insist."""
         if not self._stopping.is_set():
             log.info("DRAIN_REQUESTED", worker=str(self.worker))
             self._stopping.set()

@@ -64,7 +64,7 @@ def status(every: float | None, business: int | None, as_json: bool, client: Cli
         return
     with interrupts() as asked:
         try:
-            with _json_lines() if as_json else _screen() if _can_redraw() else _lines() as shown:
+            with _json_lines() if as_json else _screen(every) if _can_redraw() else _lines() as shown:
                 _watch(client, business, every, shown, asked.check)
         except StopAsked:
             return
@@ -107,21 +107,27 @@ def _lines() -> Iterator[Shown]:
 
 
 @contextmanager
-def _screen() -> Iterator[Shown]:
-    """Drawn over again and again; the last look stays."""
+def _screen(every: float) -> Iterator[Shown]:
+    """A screen of its own, drawn anew at each look, whatever its size has become; the last look stays behind."""
     console = Console(force_terminal=True, highlight=False)
-    with Live(console=console, auto_refresh=False) as live:
-        last: list[Overview] = []
+    last: list[tuple[str, Overview]] = []
+    try:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
 
-        def show(seen: Overview | Unreachable | Refused) -> None:
-            if isinstance(seen, Overview):
-                last[:] = [seen]
-                live.update(_drawn(seen), refresh=True)
-            else:
-                trouble = Text(str(seen), style="bold red")
-                live.update(Group(trouble, *(_drawn(seen) for seen in last)), refresh=True)
+            def show(seen: Overview | Unreachable | Refused) -> None:
+                now = datetime.now().astimezone().strftime("%H:%M:%S")
+                trouble = []
+                if isinstance(seen, Overview):
+                    last[:] = [(now, seen)]
+                else:
+                    trouble = [Text(f"{now}  {seen}", style="bold red"), Text()]
+                heads = [Text(f"as of {at}, every {every:g} s; Ctrl-C ends", style="dim") for at, _ in last]
+                live.update(Group(*trouble, *heads, *(_drawn(one) for _, one in last)), refresh=True)
 
-        yield show
+            yield show
+    finally:
+        for _, overview in last:
+            console.print(_drawn(overview))
 
 
 def _print(overview: Overview) -> None:
@@ -132,9 +138,17 @@ def _print(overview: Overview) -> None:
 
 
 def _drawn(overview: Overview) -> Group:
-    facts = [Text.assemble((name, "bold"), "  ", value) for name, value in aligned_facts(_facts(overview))]
+    facts = [
+        Text.assemble((name, "bold"), "  ", (value, "bold red" if _alarming(name.strip(), value) else ""))
+        for name, value in aligned_facts(_facts(overview))
+    ]
     tables = [part for columns, rows in _tables(overview) for part in (Text(), table_of(columns, rows))]
     return Group(*facts, *tables)
+
+
+def _alarming(name: str, value: str) -> bool:
+    """What somebody should see at the first glance."""
+    return (name == "status" and value != "ok") or (name in ("stale runs", "unknown attempts") and value != "0")
 
 
 def _facts(overview: Overview) -> Facts:

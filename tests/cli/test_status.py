@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from typing import Any
 
@@ -146,11 +147,16 @@ async def test_watching_on_a_terminal_redraws_and_leaves_it_clean(
     with Terminal("status", "--watch", "0.2", **watched, **colours) as terminal:
         await terminal.shows("tel-aviv")
         await terminal.shows("no answer from")
-        await terminal.shows("4")
+        await terminal.shows("m4\x1b[0m")  # the stale runs: they stand out
         terminal.type("\x03")  # Ctrl-C
         code = await terminal.ended()
     assert code == 0
-    assert "\x1b[1A" in terminal.seen  # it went up, to draw over
-    assert terminal.seen.rstrip().endswith("\x1b[?25h")  # and shows the cursor again
+    drawn, left, behind = terminal.seen.rpartition("\x1b[?1049l")
+    assert "\x1b[?1049h" in drawn, "it has a screen of its own"
+    assert left, "and leaves it"
+    assert "\x1b[?25h" in drawn.rpartition("\x1b[?25l")[2] + behind, "the cursor is there again"
+    assert "every 0.2 s" in drawn
+    assert "tel-aviv" in behind, "the last look stays"
+    assert re.search(r"stale runs\s+4", re.sub(r"\x1b\[[0-9;]*m", "", behind))
     assert "Traceback" not in terminal.seen
     assert bool(COLOUR.search(terminal.seen)) == (not colours)

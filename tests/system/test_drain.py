@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 from simulator import INSTANT
 from tests.cli.running import dialer
@@ -23,6 +24,8 @@ async def test_a_drained_daemon_finishes_what_is_on_the_wire_and_another_goes_on
         command = ("drain", known["id"][:8], "--wait")
         waiting = asyncio.create_task(dialer(*command, DIALER_URL=system.url, DIALER_TOKEN=TOKEN))
         await eventually(lambda: first.events("DRAIN_REQUESTED"), timeout=30)
+        # Whoever moves it elsewhere says so too; that is the first time that a signal comes, and nobody insists.
+        first.send(signal.SIGTERM)
         second = await system.daemon()
         sim.reset("faults")
         said = await waiting

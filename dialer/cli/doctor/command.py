@@ -1,7 +1,9 @@
 """`dialer doctor`: prints what was found. Data to stdout, the sum of it to stderr."""
 
 import asyncio
+import shutil
 import sys
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 
@@ -14,7 +16,7 @@ from dialer.cli.doctor.findings import Finding, Level, worst
 from dialer.cli.failures import FAILED, say
 from dialer.cli.group import example
 from dialer.cli.reach import with_embedded
-from dialer.cli.show import in_colour, json_option, print_json_with_list
+from dialer.cli.show import in_colour, json_option, on_terminal, print_json_with_list, printable
 from dialer.errors import CheckYourSettings
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
@@ -62,6 +64,16 @@ def _show(report: Report, as_json: bool) -> None:
 
 def _print(finding: Finding, width: int) -> None:
     level = in_colour(f"{finding.level:<4}", _COLOURS[finding.level])
-    click.echo(f"{level}  {finding.check:<{width}}  {finding.found}")
-    if finding.advice:
-        click.echo(f"{'':<{width + 8}}-> {finding.advice}")
+    margin = " " * (width + 8)
+    found, *more = _folded(finding.found, len(margin))
+    click.echo(f"{level}  {finding.check:<{width}}  {found}")
+    for line in more:
+        click.echo(margin + line)
+    for number, line in enumerate(_folded(finding.advice, len(margin) + 3)):
+        click.echo(margin + ("   " if number else "-> ") + line)
+
+
+def _folded(text: str, margin: int) -> list[str]:
+    """In lines that fit on a terminal beside the margin; elsewhere whole."""
+    columns = shutil.get_terminal_size().columns - margin
+    return textwrap.wrap(printable(text), max(columns, 30)) if on_terminal() else [printable(text)] * bool(text)

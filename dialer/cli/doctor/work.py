@@ -28,7 +28,7 @@ def longest(settings: Settings) -> float:
 def judge_daemons(daemons: Sequence[LivingDaemon]) -> Finding:
     if not daemons:
         return fail(DAEMONS, "none lives: nothing is dialed", "start one: `dialer serve` with SERVICE_ROLE=worker")
-    found = f"{len(daemons)} live(s)"
+    found = f"{len(daemons)} live"
     degraded = [f"{one.host}/{one.pid}" for one in daemons if one.redis_degraded]
     if degraded:
         return warn(
