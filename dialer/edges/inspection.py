@@ -5,7 +5,7 @@ from typing import Self
 
 import asyncpg
 
-from dialer.edges.pool import AWAY
+from dialer.edges.pool import AWAY, CONNECT_WITHIN_SECONDS
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway
 from sql.migrate import current_version, required_version
@@ -68,7 +68,7 @@ class Inspection(Store):
     async def schema(self) -> tuple[int, int]:
         """The version of the schema, and the one that this program needs."""
         try:
-            async with self._pool.acquire() as connection:
+            async with self._lender.connection(CONNECT_WITHIN_SECONDS) as connection:
                 return await current_version(connection), required_version()
         except (*AWAY, asyncpg.PostgresError) as error:
             raise DatabaseAway(f"schema: {type(error).__name__}") from error

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import aiohttp
 from twilio.request_validator import RequestValidator
 
+from dialer.edges.proxies import Proxies
+
 WITHIN_SECONDS = 5.0
 # No attempt has this name. Control looks at the signature first, so whoever is told that the name is none has passed.
 PATH = "/webhook/call_status?attempt=doctor"
@@ -27,8 +29,10 @@ async def knock(base_url: str, account_sid: str, auth_token: str) -> Answered:
     timeout = aiohttp.ClientTimeout(total=WITHIN_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-            session.post(url, data=form, headers=headers, allow_redirects=False) as answer,
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(
+                url, data=form, headers=headers, allow_redirects=False, proxy=Proxies().of(url)
+            ) as answer,
         ):
             return Answered(answer.status, await _code(answer))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

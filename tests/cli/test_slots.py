@@ -12,6 +12,9 @@ import pytest
 from redis.asyncio import Redis
 
 import sql
+from dialer import config
+from dialer.cli.reach import with_embedded
+from dialer.config import secret
 from dialer.embedded import find
 from tests.cli.control import rows
 from tests.cli.running import Said, dialer
@@ -93,4 +96,7 @@ def test_servers_that_somebody_else_runs_here_are_found(data_dir: Path, tmp_path
     (moved / "keeper.json").write_text(json.dumps({"keeper": 1, "sockets": str(sockets)}))
     assert find(data_dir) is None, "they were killed"
     sockets.mkdir()
+    reached = with_embedded(config.load({"DIALER_DATA_DIR": str(data_dir), "REDIS_URL": "redis://elsewhere/0"}))
+    assert secret(reached.database_url).startswith("postgresql://dialer@/")
+    assert secret(reached.redis_url) == "redis://elsewhere/0", "what is set counts"
     assert find(data_dir) == (f"postgresql://dialer@/postgres?host={sockets}", f"unix://{sockets}/valkey.sock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dialer.cli.doctor import callbacks, clocks, disk, postgres, redis, settings
 from dialer.cli.doctor.findings import Level
 from dialer.edges.inspection import ServerFacts
 from dialer.edges.knock import Answered
+from dialer.edges.pool import Statements
 
 OK, WARN, FAIL = Level
 
@@ -21,6 +23,8 @@ def test_what_is_needed_is_what_the_processes_refuse_to_start_without() -> None:
     assert set(settings.OF_CONTROL) == set(REQUIRED)
     assert set(settings.OF_DAEMON) == set(REQUIRED_OF_DAEMON)
     assert postgres.OF_CONTROL == MOST_CONNECTIONS
+    of_a_store = signature(Statements.connect).parameters["connections"].default
+    assert 2 * of_a_store + 1 == postgres.OF_A_DAEMON
 
 
 def test_what_up_makes_itself_may_be_unset_beside_it() -> None:
