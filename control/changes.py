@@ -9,10 +9,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
-import redis.asyncio as redis
-
 from control.hints import Installation
 from dialer.edges import wakeup
+from dialer.edges.redis_client import RedisClient
 from dialer.edges.wakeup import Hint
 from dialer.rhythm import insist
 from dialer.telemetry import logger
@@ -30,7 +29,7 @@ class Changes:
 
     def __init__(
         self,
-        connection: redis.Redis,
+        connection: RedisClient,
         redis_url: str,
         installation: Installation,
         *,

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 
-import redis.asyncio as redis
 from aiohttp import web
 
 from control.changes import Changes
@@ -20,6 +19,7 @@ from control.schema import Schema
 from control.signature import Verifier
 from control.watcher import Watcher
 from dialer.config import Settings
+from dialer.edges.redis_client import RedisClient
 from dialer.edges.shelf import Shelf
 from dialer.intake import Intake
 from dialer.rhythm import Rhythm
@@ -32,7 +32,7 @@ IMPORTS_AT_ONCE = 4
 class Context:
     settings: Settings
     database: Database
-    redis: redis.Redis
+    redis: RedisClient
     hints: Hints
     schema: Schema
     verifier: Verifier

@@ -6,20 +6,20 @@ from typing import Any
 
 import asyncpg
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from control.answers import answer, moment
 from control.auth import Caller, authenticate
 from control.context import CONTEXT, Context
 from control.database import Row
 from control.problems import RETRY_AFTER_SECONDS
+from dialer.edges.redis_client import AWAY as REDIS_AWAY
+from dialer.edges.redis_client import RedisClient
 from dialer.errors import TryAgainLater
 
 CHECK_WITHIN_SECONDS = 1.0
 OK, AWAY = "ok", "away"
 
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, RedisError)
+_AWAY = (*REDIS_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 async def livez(_: web.Request) -> web.Response:
@@ -42,7 +42,7 @@ async def health(request: web.Request) -> web.Response:
     return _with_status(checks, {"checks": checks, **await _overview(context, caller, checks)})
 
 
-async def look(context: Context, redis_check: Callable[[Redis], Awaitable[str]]) -> dict[str, str]:
+async def look(context: Context, redis_check: Callable[[RedisClient], Awaitable[str]]) -> dict[str, str]:
     """Postgres, Redis and the schema, each "ok" or what is wrong with it."""
     schema, redis = await asyncio.gather(_schema(context), _checked(lambda: redis_check(context.redis)))
     # The schema was read from Postgres: what was read proves both.
@@ -57,20 +57,16 @@ async def _as_word(current: Awaitable[bool]) -> str:
     return OK if await current else "behind"
 
 
-async def _answers(redis: Redis) -> str:
+async def _answers(redis: RedisClient) -> str:
     await redis.ping()
     return OK
 
 
-async def keeps_its_keys(redis: Redis) -> str:
+async def keeps_its_keys(redis: RedisClient) -> str:
     """Eviction would lose slots and tickets: rebuilt in time, but a person should know."""
     await redis.ping()
-    try:
-        policy = await redis.config_get("maxmemory-policy")
-    except ResponseError:
-        return OK  # hosted ones forbid the question
-    found = policy.get("maxmemory-policy")
-    return OK if found == "noeviction" else f"maxmemory-policy is {found}, and must be noeviction"
+    wrong = await redis.eviction_policies() - {"noeviction"}
+    return f"maxmemory-policy is {min(wrong)}, and must be noeviction" if wrong else OK
 
 
 async def _checked(check: Callable[[], Awaitable[str]]) -> str:

@@ -4,10 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-import redis.asyncio as redis
-
 from control.database import Database
 from dialer.edges import wakeup
+from dialer.edges.redis_client import RedisClient
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
 from dialer.telemetry import logger
@@ -38,7 +37,7 @@ class Hints:
     """
 
     def __init__(
-        self, connection: redis.Redis, installation: Installation, overhear: Callable[[Hint], None]
+        self, connection: RedisClient, installation: Installation, overhear: Callable[[Hint], None]
     ) -> None:
         self._connection = connection
         self._installation = installation

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dialer.errors import CheckYourSettings
+from dialer.rules import redis_place
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -123,7 +124,9 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(value, "redis", "rediss", "unix")
+        if value is not None:
+            redis_place.parse(value.get_secret_value())
+        return value
 
     @field_validator("twilio_api_base_url", "public_base_url")
     @classmethod

@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
+from dialer.edges.redis_client import AWAY, Script, open_redis
 from dialer.edges.slots import TIMEOUT_SECONDS
 from dialer.errors import RedisAway
 
-_SCRIPT = (Path(__file__).parent / "lua" / "pace.lua").read_text(encoding="utf-8")
+_SCRIPT = Script((Path(__file__).parent / "lua" / "pace.lua").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +25,7 @@ class Pace:
     """The bucket of one account. `calls_per_second` must be more than 0."""
 
     def __init__(self, redis_url: str, namespace: str, account: str, calls_per_second: float) -> None:
-        self._redis = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._script = self._redis.register_script(_SCRIPT)
+        self._redis = open_redis(redis_url, TIMEOUT_SECONDS)
         self._key = f"dialer:{{{namespace}:{account}}}:next_create_at"
         self.interval_seconds = 1.0 / calls_per_second
 
@@ -43,8 +33,8 @@ class Pace:
         """Permits for at most `wanted` creates, none further ahead than `horizon_seconds`. Raises RedisAway."""
         args = [round(self.interval_seconds * 1e6), wanted, round(horizon_seconds * 1e6)]
         try:
-            count, wait = await self._script(keys=[self._key], args=args)
-        except (RedisError, OSError, TimeoutError) as error:
+            count, wait = await self._redis.run(_SCRIPT, [self._key], args)
+        except AWAY as error:
             raise RedisAway(type(error).__name__) from error
         return Permits(int(count), int(wait) / 1e6)
 

@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from dialer.edges import wakeup
+from dialer.edges.redis_client import AWAY, Script, open_redis
 from dialer.errors import RedisAway
 from dialer.rules.drift import Member
 from dialer.rules.model import Business, Grant
@@ -80,23 +76,17 @@ class Slots:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         """`reserve_ms`: how long a named slot waits for its intent. `fresh_ms`: how old a waiter's look may be."""
-        # Its own pool and short time-outs: dialing never waits for a Redis that does not answer. One immediate
-        # retry, because every script may be repeated.
-        self._redis = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),
-            decode_responses=True,
-        )
+        # Its own pool and short time-outs: dialing never waits for a Redis that does not answer. Every script may
+        # be repeated.
+        self._redis = open_redis(redis_url, timeout_seconds)
         self._namespace = namespace
         self._daemon = str(daemon)
         self._tally = tally or Tally()
         self._reserve_ms = reserve_ms
         self._fresh_ms = fresh_ms
         line = (_LUA / "line.lua").read_text(encoding="utf-8")
-        self._turn = self._redis.register_script(line + (_LUA / "turn.lua").read_text(encoding="utf-8"))
-        self._reconcile = self._redis.register_script(line + (_LUA / "reconcile.lua").read_text(encoding="utf-8"))
+        self._turn = Script(line + (_LUA / "turn.lua").read_text(encoding="utf-8"))
+        self._reconcile = Script(line + (_LUA / "reconcile.lua").read_text(encoding="utf-8"))
 
     async def turn(self, turn: Turn) -> TurnAnswer:
         """One trip: give back, confirm, ask. Raises RedisAway."""
@@ -118,13 +108,20 @@ class Slots:
             return TurnAnswer(generation=False)
         return TurnAnswer(True, _grants(answer), answer["freed"], answer["active"], answer["waiting"])
 
-    async def now_ms(self) -> int:
-        """Redis's clock; ask before reading Postgres for a reconciliation. Raises RedisAway."""
-        try:
-            seconds, micros = await self._redis.time()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RedisAway(type(error).__name__) from error
-        return int(seconds) * 1000 + int(micros) // 1000
+    async def now_ms(self, business_id: int) -> int:
+        """The clock of the Redis that keeps this business; ask before reading Postgres. Raises RedisAway."""
+        clocks = await self.clocks([business_id])
+        if not clocks:
+            raise RedisAway("no clock")
+        return next(iter(clocks.values()))
+
+    async def clocks(self, business_ids: Iterable[int]) -> dict[str, int]:
+        """Home (see `home`) -> its clock in ms; ask before reading Postgres. A home that is away is left out."""
+        return await self._redis.clocks(self._keys(business)[0] for business in business_ids)
+
+    def home(self, business_id: int) -> str:
+        """The Redis server that keeps this business: one for all, or a node of a cluster."""
+        return self._redis.home(self._keys(business_id)[0])
 
     async def reconcile(self, business: Business, read_ms: int, *, grace_ms: int = GRACE_MS) -> Drift:
         """Make Redis agree with what Postgres showed after `read_ms`. Raises RedisAway."""
@@ -147,10 +144,10 @@ class Slots:
         """Businesses of which Redis holds anything. It goes through all keys: not often. Raises RedisAway."""
         stem = f"dialer:{{{self._namespace}:"
         try:
-            keys = [key async for key in self._redis.scan_iter(match=f"{stem}*}}:held", count=1000)]
-        except (RedisError, OSError, TimeoutError) as error:
+            keys = await self._redis.keys(f"{stem}*}}:held")
+        except AWAY as error:
             raise RedisAway(type(error).__name__) from error
-        return {int(str(key).removeprefix(stem).partition("}")[0]) for key in keys}
+        return {int(key.removeprefix(stem).partition("}")[0]) for key in keys}
 
     async def members(self, business_id: int) -> dict[int, UUID | None]:
         """Slot -> attempt as Redis has it now, reservations included; None where the owner is not known."""
@@ -160,7 +157,7 @@ class Slots:
         """The same with their times, those included that have expired since. Raises RedisAway."""
         try:
             held = await self._redis.hgetall(self._keys(business_id)[0])
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             raise RedisAway(type(error).__name__) from error
         return [_member(int(slot), text) for slot, text in held.items() if slot != "generation"]
 
@@ -183,10 +180,10 @@ class Slots:
         stem = f"dialer:{{{self._namespace}:{business_id}}}"
         return [f"{stem}:held", f"{stem}:line", f"{stem}:tickets", f"{stem}:turns"]
 
-    async def _run(self, script: Any, business_id: int, ask: dict[str, Any]) -> dict[str, Any]:
+    async def _run(self, script: Script, business_id: int, ask: dict[str, Any]) -> dict[str, Any]:
         try:
-            text = await script(keys=self._keys(business_id), args=[json.dumps(ask)])
-        except (RedisError, OSError, TimeoutError) as error:
+            text = await self._redis.run(script, self._keys(business_id), [json.dumps(ask)])
+        except AWAY as error:
             raise RedisAway(type(error).__name__) from error
         answer: dict[str, Any] = json.loads(text)
         return answer

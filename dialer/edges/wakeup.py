@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 from uuid import UUID
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
+from dialer.edges.redis_client import AWAY, RedisClient, open_listening, open_redis
 from dialer.telemetry import logger
 
 PUBLISH_TIMEOUT_SECONDS = 0.5
+CONNECT_WITHIN_SECONDS = 1.0
 PING_EVERY_SECONDS = 2.0
 RECONNECT_AFTER_SECONDS = 0.25
 
@@ -48,30 +46,24 @@ def channel(namespace: str, topic: str = "hints") -> str:
     return f"dialer:{namespace}:{topic}"
 
 
-def client(redis_url: str) -> redis.Redis:
+def client(redis_url: str) -> RedisClient:
     """A connection for publishing: short time-outs, one immediate retry (a hint said twice is harmless)."""
-    return redis.Redis.from_url(
-        redis_url,
-        socket_timeout=PUBLISH_TIMEOUT_SECONDS,
-        socket_connect_timeout=PUBLISH_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-        decode_responses=True,
-    )
+    return open_redis(redis_url, PUBLISH_TIMEOUT_SECONDS)
 
 
-async def publish(connection: redis.Redis, namespace: str, hint: Hint) -> bool:
+async def publish(connection: RedisClient, namespace: str, hint: Hint) -> bool:
     """Say it once. False when Redis is away: whoever waits will look by itself."""
     payload = json.dumps({k: v for k, v in asdict(hint).items() if v is not None})
     return await publish_text(connection, channel(namespace), payload)
 
 
-async def publish_text(connection: redis.Redis, to: str, text: str) -> bool:
+async def publish_text(connection: RedisClient, to: str, text: str) -> bool:
     """Say it once in the channel `to`. False when Redis is away."""
     task = asyncio.current_task()
     cancels = task.cancelling() if task is not None else 0
     try:
         await connection.publish(to, text)
-    except (RedisError, OSError) as error:
+    except AWAY as error:
         logger().debug("hint not sent", channel=to, error=type(error).__name__)
         return False
     finally:
@@ -102,24 +94,18 @@ class Listener:
 
     async def messages(self) -> AsyncGenerator[str, None]:
         """What is said, for ever. After each (re)subscription `look_again` is awaited: what was before is lost."""
-        while True:
-            connection = redis.Redis.from_url(
-                self._url,
-                socket_timeout=None,
-                socket_connect_timeout=1.0,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-            )
+        for attempt in itertools.count():
+            connection = open_listening(self._url, CONNECT_WITHIN_SECONDS, attempt)
             try:
-                async with connection.pubsub(ignore_subscribe_messages=False) as pubsub:
+                async with connection.client.pubsub(ignore_subscribe_messages=False) as pubsub:
                     await pubsub.subscribe(self._channel)
                     async for text in self._heard(pubsub):
                         yield text
-            except (RedisError, OSError, TimeoutError) as error:
+            except AWAY as error:
                 logger().debug("hints interrupted", error=type(error).__name__)
                 await asyncio.sleep(RECONNECT_AFTER_SECONDS)
             finally:
-                with contextlib.suppress(RedisError, OSError):
+                with contextlib.suppress(*AWAY):
                     await connection.aclose()
 
     async def _heard(self, pubsub: Any) -> AsyncIterator[str]:

@@ -170,7 +170,7 @@ class Desk:
 
     async def _compare_now(self) -> None:
         read_at = self._clock()
-        read_ms = await self._slots.now_ms()
+        read_ms = await self._slots.now_ms(self.business_id)
         for business in await self._store.businesses([self.business_id]):
             await self.compare(business, read_ms, read_at)
 

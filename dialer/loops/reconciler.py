@@ -45,21 +45,20 @@ class Reconciler:
         if not desks:
             return
         read_at = self._clock()
-        away: RedisAway | None = None
-        read_ms = 0
-        try:
-            read_ms = await self._slots.now_ms()
-        except RedisAway as error:
-            away = error
+        # Who answers. The first that fails to is asked no more in this round, or every desk of it would wait.
+        clocks = await self._slots.clocks(desks)
+        away = None if clocks else RedisAway("no clock")
         for business in await self._store.businesses(list(desks)):
             passed("compare.read")
-            desk = desks[business.business_id]
-            if away is None:
-                try:
-                    await desk.compare(business, read_ms, read_at)
+            desk, home = desks[business.business_id], self._slots.home(business.business_id)
+            try:
+                if home in clocks:
+                    await desk.compare(business, clocks[home], read_at)
                     continue
-                except RedisAway as error:
-                    away = error
+                away = away or RedisAway("no clock")
+            except RedisAway as error:
+                del clocks[home]
+                away = error
             desk.see(business, read_at)
         await self._refill(desks)
         if away is not None:
@@ -72,9 +71,12 @@ class Reconciler:
         Raises DatabaseAway or RedisAway.
         """
         others = await self._slots.known_businesses() - set(self._desks())
-        read_ms = await self._slots.now_ms()
+        clocks = await self._slots.clocks(others)
         for business in await self._store.businesses(list(others)):
-            drift = await self._slots.reconcile(business, read_ms)
+            home = self._slots.home(business.business_id)
+            if home not in clocks:
+                continue  # it is looked at again when its Redis is back
+            drift = await self._slots.reconcile(business, clocks[home])
             if drift.removed:
                 log.info("SLOTS_LEFT_BEHIND", business_id=business.business_id, removed=drift.removed)
 

@@ -26,7 +26,7 @@ def ids(n: int) -> list[UUID]:
 async def prepare(slots: Slots, *live: tuple[int, UUID]) -> None:
     """The business's slots as Postgres has them."""
     attempts = tuple(LiveAttempt(attempt, 1, slot) for slot, attempt in live)
-    await slots.reconcile(Business(BUSINESS, LIMIT, attempts), await slots.now_ms(), grace_ms=0)
+    await slots.reconcile(Business(BUSINESS, LIMIT, attempts), await slots.now_ms(BUSINESS), grace_ms=0)
 
 
 async def ask(slots: Slots, run: int, wanted: list[UUID], **more: Any) -> TurnAnswer:
@@ -105,7 +105,7 @@ async def test_a_slot_handed_to_another_daemon_is_announced_to_it(
     [grant, *_] = (await ask(one, 1, ids(3))).granted
     wanted = ids(1)
     await ask(two, 2, wanted)
-    client = wakeup.client(redis_url)
+    client = redis.asyncio.Redis.from_url(redis_url, decode_responses=True)
     async with client.pubsub(ignore_subscribe_messages=True) as heard:
         await heard.subscribe(wakeup.channel(namespace))
         await eventually(lambda: client.pubsub_numsub(wakeup.channel(namespace)))
@@ -131,10 +131,10 @@ async def test_a_dead_waiter_at_the_head_of_the_line_is_passed_over(join: Join) 
 
 async def redis_passes(slots: Slots, ms: int) -> None:
     """Wait for a fact: Redis's clock has moved on so far."""
-    until = await slots.now_ms() + ms
+    until = await slots.now_ms(BUSINESS) + ms
 
     async def passed() -> bool:
-        return await slots.now_ms() >= until
+        return await slots.now_ms(BUSINESS) >= until
 
     await eventually(passed)
 
@@ -178,7 +178,7 @@ async def test_reconciling_mends_drift_and_leaves_what_is_recent_alone(join: Joi
     gone, fresh, _ = (await ask(slots, 1, ids(3))).granted
     await slots.turn(Turn(BUSINESS, LIMIT, confirm=[gone.attempt_id]))
     await redis_passes(slots, 5)
-    read_ms = await slots.now_ms()
+    read_ms = await slots.now_ms(BUSINESS)
     await redis_passes(slots, 2)
     await slots.turn(Turn(BUSINESS, LIMIT, confirm=[fresh.attempt_id]))
     drift = await slots.reconcile(Business(BUSINESS, LIMIT, ()), read_ms, grace_ms=0)
@@ -207,7 +207,7 @@ async def test_reconciling_serves_the_line(join: Join) -> None:
     await ask(slots, 2, waiting := ids(1))
     await redis_passes(slots, 2)
     kept = tuple(LiveAttempt(g.attempt_id, 1, g.slot) for g in full[1:])
-    drift = await slots.reconcile(Business(BUSINESS, LIMIT, kept), await slots.now_ms(), grace_ms=0)
+    drift = await slots.reconcile(Business(BUSINESS, LIMIT, kept), await slots.now_ms(BUSINESS), grace_ms=0)
     assert [(g.run_id, g.slot, g.attempt_id) for g in drift.granted] == [(2, full[0].slot, waiting[0])]
 
 

@@ -49,7 +49,7 @@ async def turn(world: World, daemon: Daemon, business: int) -> None:
 
 async def read(world: World, daemon: Daemon, business: int) -> None:
     """The first half of a reconciliation: what does Postgres show?"""
-    read_ms = await _patiently(daemon.slots.now_ms)
+    read_ms = await _patiently(partial(daemon.slots.now_ms, business))
     [found] = await world.store.businesses([business])
     daemon.readings[business] = Reading(found, read_ms, world.clock.now)
 
