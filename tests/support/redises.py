@@ -20,6 +20,7 @@ import trustme
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from dialer.edges.redis_client import RedisClient
 from dialer.embedded.binaries import find_binaries
 from dialer.embedded.servers import spawn
 from tests.support.waiting import eventually
@@ -277,3 +278,14 @@ async def _join(redis_url: str, reader: asyncio.StreamReader, writer: asyncio.St
         sink.close()
 
     await asyncio.gather(pass_on(reader, beyond), pass_on(there, writer))
+
+
+# -- looking in -------------------------------------------------------------------------------------------
+
+
+async def held_slots(redis: RedisClient) -> dict[str, list[str]]:
+    """Key of a business -> its slots that are taken; of every business whose generation is there."""
+    return {
+        key: [slot for slot in await redis.hgetall(key) if slot != "generation"]
+        for key in await redis.keys("dialer:*:held")
+    }
