@@ -67,7 +67,7 @@ async def only_with_schema(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _context(settings: Settings) -> Context:
-    database = Database(_secret(settings.database_url))
+    database = Database(_secret(settings.database_url), settings.database_statement_cache_size)
     redis = wakeup.client(_secret(settings.redis_url))
     watcher = Watcher(database, show_run=runs.as_shown, show_job=jobs.as_shown)
     installation = Installation(database)

@@ -18,6 +18,7 @@ CONNECT_WITHIN_SECONDS = 2.0
 ANSWER_WITHIN_SECONDS = 2.5
 CLOSE_WITHIN_SECONDS = 2.0
 MOST_CONNECTIONS = 12
+PREPARED = 100
 
 # asyncpg.Record. It comes without types; a row that may be missing is "Row | None", checked by whoever asks.
 Row = Any
@@ -74,8 +75,10 @@ class Statements:
 class Database:
     """The pool. Opening it asks nothing of Postgres: a database that is away at start is found later."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prepared: int = PREPARED) -> None:
+        """`prepared`: how many statements each connection may have prepared."""
         self._url = url
+        self._prepared = prepared
         self._pool: Any = None
         self._lender: Lender
 
@@ -86,6 +89,7 @@ class Database:
             max_size=MOST_CONNECTIONS,
             timeout=CONNECT_WITHIN_SECONDS,
             command_timeout=ANSWER_WITHIN_SECONDS,
+            statement_cache_size=self._prepared,
             reset=_keep_as_it_is,
         )
         self._lender = Lender(self._pool)

@@ -61,7 +61,8 @@ class Archive:
         token, base = secret(s.twilio_auth_token), s.twilio_api_base_url
         media = Media(carrier.account_sid, token, base, s.recording_stall_seconds, AT_ONCE)
         stack.push_async_callback(media.close)
-        store = await insist(lambda: RecordingsStore.connect(secret(s.database_url)))
+        url, prepared = secret(s.database_url), s.database_statement_cache_size
+        store = await insist(lambda: RecordingsStore.connect(url, prepared=prepared))
         stack.push_async_callback(store.close)
         terms = Terms(
             worker,

@@ -18,7 +18,8 @@ async def connect(settings: Settings) -> Store:
     away = False
     while True:
         try:
-            return await Store.connect(secret(settings.database_url))
+            url, prepared = secret(settings.database_url), settings.database_statement_cache_size
+            return await Store.connect(url, prepared=prepared)
         except DatabaseAway as error:
             if not away:
                 log.warning("DATABASE_AWAY", error=str(error))

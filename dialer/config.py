@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True)
 
     database_url: SecretStr | None = None
+    # 0 behind a pooler that does not know prepared statements (PgBouncer before 1.21, in transaction mode).
+    database_statement_cache_size: Annotated[int, Field(ge=0, le=10_000)] = 100
     redis_url: SecretStr | None = None
     dialer_data_dir: Path = Path(".dialer")
     service_role: Literal["api", "worker", "all"] = "all"

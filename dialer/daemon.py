@@ -156,7 +156,12 @@ class Daemon:
             clock=self._clock,
         )
         # A beat and two that time out must fit into the lease.
-        heart = Heart(secret(s.database_url), self.worker, min(1.5, (lease - margin - beat) / 2))
+        heart = Heart(
+            secret(s.database_url),
+            self.worker,
+            min(1.5, (lease - margin - beat) / 2),
+            prepared=s.database_statement_cache_size,
+        )
         self._keeper = Keeper(
             heart,
             self._roster.epochs,

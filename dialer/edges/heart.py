@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 import sql
-from dialer.edges.pool import AWAY
+from dialer.edges.pool import AWAY, PREPARED
 from dialer.errors import DatabaseAway
 
 
@@ -24,10 +24,11 @@ class Beat:
 class Heart:
     """One dedicated connection, opened again whenever it is lost."""
 
-    def __init__(self, dsn: str, worker: UUID, timeout_seconds: float) -> None:
+    def __init__(self, dsn: str, worker: UUID, timeout_seconds: float, *, prepared: int = PREPARED) -> None:
         self._dsn = dsn
         self._worker = worker
         self._timeout = timeout_seconds
+        self._prepared = prepared
         self._connection: Any = None
 
     async def beat(self, epochs: Mapping[int, int], redis_degraded: bool) -> Beat:
@@ -35,7 +36,10 @@ class Heart:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(
-                    self._dsn, timeout=self._timeout, command_timeout=self._timeout
+                    self._dsn,
+                    timeout=self._timeout,
+                    command_timeout=self._timeout,
+                    statement_cache_size=self._prepared,
                 )
             rows = await self._connection.fetch(
                 sql.query("beat"), self._worker, list(epochs), list(epochs.values()), redis_degraded
@@ -90,7 +94,9 @@ async def seconds_since_beat(dsn: str, host: str, within_seconds: float) -> floa
     Raises DatabaseAway; also while the schema is not there, which daemons wait for as well.
     """
     try:
-        connection = await asyncpg.connect(dsn, timeout=within_seconds, command_timeout=within_seconds)
+        connection = await asyncpg.connect(
+            dsn, timeout=within_seconds, command_timeout=within_seconds, statement_cache_size=0
+        )
         try:
             seconds: float | None = await connection.fetchval(sql.query("daemon_of_host"), host)
         finally:

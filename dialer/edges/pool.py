@@ -14,6 +14,7 @@ from sql.migrate import wait_until_current
 CONNECT_WITHIN_SECONDS = 2.0
 CLOSE_WITHIN_SECONDS = 0.5
 COMMAND_TIMEOUT_SECONDS = 5.0
+PREPARED = 100
 
 AWAY = (
     OSError,
@@ -38,8 +39,8 @@ class Statements:
         self._lender = Lender(pool)
 
     @classmethod
-    async def connect(cls, dsn: str, connections: int = 10) -> Self:
-        """Open a pool of so many connections at most. Raises DatabaseAway."""
+    async def connect(cls, dsn: str, connections: int = 10, *, prepared: int = PREPARED) -> Self:
+        """Open a pool of so many connections at most, each with so many statements prepared. Raises DatabaseAway."""
         try:
             pool = await asyncpg.create_pool(
                 dsn,
@@ -47,6 +48,7 @@ class Statements:
                 max_size=connections,
                 timeout=CONNECT_WITHIN_SECONDS,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
+                statement_cache_size=prepared,
                 reset=_keep,
             )
         except AWAY as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from dialer.edges.pool import Statements
+from dialer.edges.pool import PREPARED, Statements
 from dialer.rules.recording import Claimed, Kept, Listed, Next
 
 CONNECTIONS = 3
@@ -38,8 +38,8 @@ class RecordingsStore(Statements):
     """What fetching and keeping recordings asks of Postgres."""
 
     @classmethod
-    async def connect(cls, dsn: str, connections: int = CONNECTIONS) -> Self:
-        return await super().connect(dsn, connections)
+    async def connect(cls, dsn: str, connections: int = CONNECTIONS, *, prepared: int = PREPARED) -> Self:
+        return await super().connect(dsn, connections, prepared=prepared)
 
     async def claim(
         self,
