@@ -20,8 +20,9 @@ check: $(VENV)/.dev $(VENV)/.tools
 	$(BIN)/pytest
 
 # All faults at once, from a seed that is printed (again: SEED=7); ends with the invariants and the carrier's ledger.
-soak: $(VENV)/.dev
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+# On a Valkey cluster with REDIS=cluster, behind PgBouncer with DATABASE=pgbouncer.
+soak: $(VENV)/.dev $(if $(DATABASE),$(VENV)/.tools)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(REDIS),--redis $(REDIS)) $(if $(DATABASE),--database $(DATABASE))
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

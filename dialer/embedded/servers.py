@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -77,9 +77,14 @@ class Server:
 
 
 def spawn(
-    command: list[str], home: Path, user: ServerUser | None, orphan_signal: signal.Signals, output: int
+    command: list[str],
+    home: Path,
+    user: ServerUser | None,
+    orphan_signal: signal.Signals,
+    output: int,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Run a command as the servers' user, with a bare environment, in a session of its own."""
+    """Run a command as the servers' user, with an environment that is bare but for this, in a session of its own."""
     keeper = os.getpid()
 
     def die_with_keeper() -> None:
@@ -98,7 +103,7 @@ def spawn(
         cwd=home,
         # Neither secrets nor PG* variables of whoever started us.
         env={name: os.environ[name] for name in ("PATH", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
-        | {"LC_ALL": "C"},
+        | {"LC_ALL": "C", **(environment or {})},
         start_new_session=True,
         preexec_fn=die_with_keeper,
         user=user.uid if user else None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from tests.soak.places import Ways
 from tests.soak.world import World
-from tests.support.proxy import Proxy
 from tests.system.stack import Process
 
 # The keeper of the servers gives up on one that dies more than three times a minute.
@@ -52,7 +53,7 @@ def spoiled(name: str, how: str, weight: int, shortest: float, longest: float) -
     return Act(f"{name} {how}", weight, do)
 
 
-async def _spoil(way: Proxy, how: str, world: World) -> None:
+async def _spoil(way: Ways, how: str, world: World) -> None:
     match how:
         case "cut":
             way.cut()
@@ -86,10 +87,23 @@ def server_killed(server: str, number: signal.Signals, weight: int) -> Act:
         if server in world.busy or time.monotonic() - world.server_killed_at < BETWEEN_SERVER_KILLS_SECONDS:
             return False
         world.server_killed_at = time.monotonic()
-        world.servers.send(server, number)
+        if server == "valkey":
+            world.redis.kill()
+        else:
+            world.servers.send(server, number)
         return True
 
     return Act(f"{server} {number.name}", weight, do)
+
+
+async def pooler_killed(world: World) -> bool:
+    """Where there is one."""
+    if world.pooler is None:
+        return False
+    world.pooler.kill()
+    await asyncio.sleep(world.chance.choice([0.0, 1.0]))
+    world.pooler.start()
+    return True
 
 
 async def valkey_paused(world: World) -> bool:
@@ -97,11 +111,9 @@ async def valkey_paused(world: World) -> bool:
         return False
     world.busy.add("valkey")
     try:
-        pid = world.servers.pid("valkey")
-        world.servers.send("valkey", signal.SIGSTOP)
+        go_on = world.redis.pause()
         await asyncio.sleep(world.chance.uniform(0.3, 2.0))
-        assert world.servers.pid("valkey") == pid
-        world.servers.send("valkey", signal.SIGCONT)
+        go_on()
     finally:
         world.busy.discard("valkey")
     return True
@@ -110,9 +122,19 @@ async def valkey_paused(world: World) -> bool:
 async def redis_flushed(world: World) -> bool:
     if "valkey" in world.busy:
         return False
-    async with Redis.from_url(world.servers.redis_url) as redis:
+    async with _some_redis(world) as redis:
         await redis.flushall()
     return True
+
+
+@asynccontextmanager
+async def _some_redis(world: World) -> AsyncIterator[Redis]:
+    clients = world.redis.clients()
+    try:
+        yield world.chance.choice(clients)
+    finally:
+        for client in clients:
+            await client.aclose()
 
 
 async def redis_lies(world: World) -> bool:
@@ -120,7 +142,7 @@ async def redis_lies(world: World) -> bool:
     if "valkey" in world.busy:
         return False
     free = world.chance.random() < 0.5
-    async with Redis.from_url(world.servers.redis_url) as redis:
+    async with _some_redis(world) as redis:
         for _ in range(world.chance.randrange(1, 6)):
             for key in await redis.keys("dialer:*:held"):
                 slots = [slot for slot in await redis.hkeys(key) if slot != b"generation"]
@@ -229,6 +251,7 @@ ACTS = (
     server_killed("postgres", signal.SIGQUIT, 2),
     server_killed("valkey", signal.SIGKILL, 2),
     Act("valkey paused", 2, valkey_paused),
+    Act("pooler SIGKILL", 2, pooler_killed),
     Act("redis flushed", 3, redis_flushed),
     Act("redis lies", 3, redis_lies),
     daemon_ended(signal.SIGKILL, 4),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.soak import acts, misbehaviours, operators, verdict
 from tests.soak.acts import Act
+from tests.soak.places import Kinds
 from tests.soak.world import World, world
 from tests.support.processes import alive
 from tests.support.waiting import eventually
@@ -43,11 +44,11 @@ class Result:
         return "\n".join(lines)
 
 
-async def soak(minutes: float, seed: int, logs: Path) -> Result:
+async def soak(minutes: float, seed: int, logs: Path, kinds: Kinds = Kinds()) -> Result:  # noqa: B008 - frozen
     """Run one. The order of events follows from the seed; their exact moments are the machine's. `logs`: where each
     process leaves its own."""
     began = time.monotonic()
-    async with world(random.Random(seed), logs) as w:
+    async with world(random.Random(seed), logs, kinds) as w:
         misbehaviours.behave_badly(w)
         await happen(w, minutes * 60)
         violations = w.wrong + await lift(w)
@@ -59,7 +60,7 @@ async def soak(minutes: float, seed: int, logs: Path) -> Result:
         figures = {**await verdict.figures(w), "seconds from lift to quiet": round(to_quiet, 1)}
         violations += await leave(w)
         pids = [p.popen.pid for p in w.system.processes]
-        pids += [w.servers.pid(name) for name in ("postgres", "valkey", "keeper")]
+        pids += [*(w.servers.pid(name) for name in ("postgres", "keeper")), *w.redis.pids()]
     left = [pid for pid in pids if alive(pid)]
     figures["processes leaked"] = len(left)
     violations += [f"process {pid} is still there" for pid in left]
@@ -149,6 +150,8 @@ async def leave(w: World) -> list[str]:
             wrong += [f"{process.name} ended with {code}"] if code else []
     for way in w.ways.values():
         way.bury()
+    if w.pooler is not None:
+        w.pooler.kill()  # it keeps connections for whoever comes next
     try:
         await eventually(lambda: verdict.no_other_connection(w), timeout=10)
     except AssertionError:

@@ -7,8 +7,6 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
-from redis.asyncio import Redis
-
 from simulator.ledger import Placed
 from tests.soak.world import OWN_NAME, Business, World
 from tests.support.runs import assert_counters_match
@@ -135,16 +133,20 @@ async def held_slots(w: World) -> list[str]:
 
     async def none() -> bool:
         left.clear()
-        for key in await redis.keys("dialer:*:held"):
-            if slots := [s for s in await redis.hkeys(key) if s != b"generation"]:
-                left[key] = slots
+        for redis in clients:
+            for key in await redis.keys("dialer:*:held"):
+                if slots := [s for s in await redis.hkeys(key) if s != b"generation"]:
+                    left[key] = slots
         return not left
 
-    async with Redis.from_url(w.servers.redis_url) as redis:
-        try:
-            await eventually(none, timeout=10)
-        except AssertionError:
-            return [f"{key} holds {slots}" for key, slots in left.items()]
+    clients = w.redis.clients()
+    try:
+        await eventually(none, timeout=10)
+    except AssertionError:
+        return [f"{key} holds {slots}" for key, slots in left.items()]
+    finally:
+        for redis in clients:
+            await redis.aclose()
     return []
 
 

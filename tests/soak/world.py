@@ -18,7 +18,9 @@ import asyncpg
 
 from simulator import Settings as CarrierSettings
 from simulator import Simulator
-from tests.support.proxy import Proxy, proxy_before
+from tests.soak.places import Kinds, SoakedRedis, Ways, before_postgres, soaked_redis
+from tests.support.pooler import Pooler, statement_cache
+from tests.support.proxy import proxy_before
 from tests.system.proxied import OwnServers, own_servers
 from tests.system.stack import QUICK, TOKEN, Process, Stack
 
@@ -73,7 +75,9 @@ class World:
 
     servers: OwnServers
     system: Stack
-    ways: dict[str, Proxy]
+    redis: SoakedRedis
+    pooler: Pooler | None
+    ways: dict[str, Ways]
     chance: random.Random
     tally: Counter[str] = field(default_factory=Counter)
     busy: set[str] = field(default_factory=set)
@@ -118,14 +122,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(chance: random.Random, logs: Path) -> AsyncIterator[World]:
+async def world(chance: random.Random, logs: Path, kinds: Kinds) -> AsyncIterator[World]:
     """Servers, carrier, two controls and two daemons, and the businesses. All but the logs is gone at the end."""
-    with own_servers() as servers:
+    with own_servers() as servers, before_postgres(kinds.database, servers.database, logs) as (dsn, pooler):
         async with (
             Simulator(CARRIER.changed({"seed": chance.randrange(10**6)})).serve() as sim,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=6)) as http,
-            proxy_before(servers.database) as postgres,
-            proxy_before(servers.redis_url) as redis,
+            proxy_before(dsn) as postgres,
+            soaked_redis(kinds.redis, servers, chance) as redis,
             proxy_before(sim.url) as carrier,
             asyncpg.create_pool(servers.database, **OWN_CONNECTIONS) as db,
         ):
@@ -136,9 +140,11 @@ async def world(chance: random.Random, logs: Path) -> AsyncIterator[World]:
                 "TWILIO_AUTH_TOKEN": sim.settings.auth_token,
                 "TWILIO_API_BASE_URL": carrier.url,
                 **SETTINGS,
+                **({"DATABASE_STATEMENT_CACHE_SIZE": statement_cache()} if pooler else {}),
             }
             system = Stack(sim, db, environment, logs, http)
-            made = World(servers, system, {"postgres": postgres, "redis": redis, "carrier": carrier}, chance)
+            ways = {"postgres": Ways([postgres], chance), "redis": redis.way, "carrier": Ways([carrier], chance)}
+            made = World(servers, system, redis, pooler, ways, chance)
             watcher = asyncio.create_task(watch_limits(made))
             try:
                 await _populate(made)

@@ -32,6 +32,9 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
+server_login_retry = 0.5
+server_connect_timeout = 3
+query_wait_timeout = 5
 default_pool_size = {size}
 max_client_conn = 500
 {prepared}
@@ -56,41 +59,46 @@ def statement_cache() -> str:
     return "100" if version() >= KNOWS_PREPARED_STATEMENTS else "0"
 
 
-@contextmanager
-def pgbouncer(dsn: str, home: Path, size: int = SERVER_CONNECTIONS) -> Iterator[str]:
-    """It runs before the server of `dsn`; yields the DSN that leads through it. Skips where there is no PgBouncer."""
-    knows_prepared = version() >= KNOWS_PREPARED_STATEMENTS
-    server, port = urlsplit(dsn), free_port()
-    settings = home / "pgbouncer.ini"
-    prepared = "max_prepared_statements = 200" if knows_prepared else ""
-    settings.write_text(
-        _SETTINGS.format(target=_target(dsn), port=port, size=size, prepared=prepared), encoding="utf-8"
-    )
-    settings.chmod(0o644)
-    process = _start(settings, home / "pgbouncer.log")
-    try:
-        eventually_sync(lambda: _listens(port), timeout=10, description="pgbouncer listens")
-        yield f"postgresql://{server.username}@127.0.0.1:{port}{server.path}"
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+class Pooler:
+    """PgBouncer before the server of `dsn`; skips the test where there is none. Killed, it starts at its port again."""
 
+    def __init__(self, dsn: str, home: Path, size: int = SERVER_CONNECTIONS) -> None:
+        self._port = free_port()
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+        server = urlsplit(dsn)
+        self.dsn = f"postgresql://{server.username}@127.0.0.1:{self._port}{server.path}"
+        prepared = "max_prepared_statements = 200" if version() >= KNOWS_PREPARED_STATEMENTS else ""
+        told = _SETTINGS.format(target=_target(dsn), port=self._port, size=size, prepared=prepared)
+        self._settings = home / "pgbouncer.ini"
+        self._settings.write_text(told, encoding="utf-8")
 
-def _start(settings: Path, log: Path) -> subprocess.Popen[bytes]:
-    """It does not run as root either: then as nobody, as the embedded server does. It reads its settings first."""
-    program = tools.find("pgbouncer")
-    command = [str(program), "-q", *(("-u", "nobody") if os.geteuid() == 0 else ()), str(settings)]
-    environment = {"LD_LIBRARY_PATH": tools.environment()["LD_LIBRARY_PATH"]}
-    before = os.environ.get("LD_LIBRARY_PATH")
-    os.environ |= environment  # `spawn` hands it on
-    try:
-        with log.open("wb") as output:
-            return spawn(command, settings.parent, None, signal.SIGKILL, output.fileno())
-    finally:
-        if before is None:
-            del os.environ["LD_LIBRARY_PATH"]
-        else:
-            os.environ["LD_LIBRARY_PATH"] = before
+    @contextmanager
+    def running(self) -> Iterator[Pooler]:
+        self.start()
+        try:
+            eventually_sync(self._listens, timeout=10, description="pgbouncer listens")
+            yield self
+        finally:
+            self.kill()
+
+    def start(self) -> None:
+        # It does not run as root either: then as nobody, as the embedded server does. It reads its settings before.
+        as_nobody = ("-u", "nobody") if os.geteuid() == 0 else ()
+        command = [str(tools.find("pgbouncer")), "-q", *as_nobody, str(self._settings)]
+        libraries = {"LD_LIBRARY_PATH": tools.environment()["LD_LIBRARY_PATH"]}
+        with (self._home / "pgbouncer.log").open("ab") as output:
+            self._process = spawn(command, self._home, None, signal.SIGKILL, output.fileno(), libraries)
+
+    def kill(self) -> None:
+        """At once: every connection of its clients breaks, and those to the server too."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
 
 def _target(dsn: str) -> str:
@@ -98,8 +106,3 @@ def _target(dsn: str) -> str:
     host = parts.hostname or parse_qs(parts.query).get("host", [""])[0]
     password = f" password={parts.password}" if parts.password else ""
     return f"host={host} port={parts.port or 5432} user={parts.username}{password}"
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

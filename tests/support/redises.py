@@ -119,8 +119,9 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
 
-def cluster_node(home: Path, announced_port: int | None = None) -> Valkey:
-    port = free_port()
+def cluster_node(home: Path, port: int | None = None, announced_port: int | None = None) -> Valkey:
+    """`announced_port`: where clients are told to find it."""
+    port = port or free_port()
     options = {
         "cluster-enabled": "yes",
         "cluster-port": str(free_port()),

@@ -22,9 +22,9 @@ async def test_runs_are_dialed_taken_over_and_stopped_behind_a_pooler(
 ) -> None:
     if prepared != "0" and pooler.version() < pooler.KNOWS_PREPARED_STATEMENTS:
         pytest.skip(f"PgBouncer {pooler.version()} knows no prepared statements")
-    with pooler.pgbouncer(empty_database, tmp_path) as through:
+    with pooler.Pooler(empty_database, tmp_path).running() as through:
         environment = {
-            "DATABASE_URL": through,
+            "DATABASE_URL": through.dsn,
             "MIGRATION_DATABASE_URL": empty_database,
             "RUN_MIGRATIONS": "1",
             "DATABASE_STATEMENT_CACHE_SIZE": prepared,
