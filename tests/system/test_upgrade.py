@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,11 +31,9 @@ TODAY = {"PYTHONPATH": "", "PYTHONSAFEPATH": ""}
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment in which `python -m …` runs the oldest version, with the libraries of today."""
     tree = tmp_path_factory.mktemp("oldest")
-    if subprocess.run(
-        ["git", "-C", TOP, "cat-file", "-e", f"{OLDEST}^{{commit}}"], capture_output=True
-    ).returncode:
+    if shutil.which("git") is None or _git("cat-file", "-e", f"{OLDEST}^{{commit}}").returncode:
         pytest.skip(f"commit {OLDEST[:7]} is not at hand: this is no clone, or a shallow one")
-    archive = subprocess.run(["git", "-C", TOP, "archive", OLDEST], capture_output=True, check=True).stdout
+    archive = _git("archive", OLDEST).stdout
     subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
     # Without the safe path the current directory would come first, which is today's tree.
     environment = {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
@@ -42,6 +41,11 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = subprocess.run([sys.executable, "-c", asked], env={**os.environ, **environment}, capture_output=True)
     assert found.stdout.decode().count(str(tree)) == 3, found
     return environment
+
+
+def _git(*command: str) -> subprocess.CompletedProcess[bytes]:
+    # The clone may belong to another user than the tests run as.
+    return subprocess.run(["git", "-c", f"safe.directory={TOP}", "-C", TOP, *command], capture_output=True)
 
 
 class Upgrade:
