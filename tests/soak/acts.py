@@ -98,11 +98,15 @@ def server_killed(server: str, number: signal.Signals, weight: int) -> Act:
 
 async def pooler_killed(world: World) -> bool:
     """Where there is one."""
-    if world.pooler is None:
+    if world.pooler is None or "pooler" in world.busy:
         return False
-    world.pooler.kill()
-    await asyncio.sleep(world.chance.choice([0.0, 1.0]))
-    world.pooler.start()
+    world.busy.add("pooler")
+    try:
+        world.pooler.kill()
+        await asyncio.sleep(world.chance.choice([0.0, 1.0]))
+        world.pooler.start()
+    finally:
+        world.busy.discard("pooler")
     return True
 
 

@@ -61,6 +61,7 @@ async def soak(minutes: float, seed: int, logs: Path, kinds: Kinds = Kinds()) ->
         violations += await leave(w)
         pids = [p.popen.pid for p in w.system.processes]
         pids += [*(w.servers.pid(name) for name in ("postgres", "keeper")), *w.redis.pids()]
+        pids += [w.pooler.pid] if w.pooler is not None else []
     left = [pid for pid in pids if alive(pid)]
     figures["processes leaked"] = len(left)
     violations += [f"process {pid} is still there" for pid in left]

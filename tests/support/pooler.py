@@ -32,6 +32,10 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
+log_connections = 0
+log_disconnections = 0
+log_pooler_errors = 0
+log_stats = 0
 server_login_retry = 0.5
 server_connect_timeout = 3
 query_wait_timeout = 5
@@ -85,7 +89,7 @@ class Pooler:
     def start(self) -> None:
         # It does not run as root either: then as nobody, as the embedded server does. It reads its settings before.
         as_nobody = ("-u", "nobody") if os.geteuid() == 0 else ()
-        command = [str(tools.find("pgbouncer")), "-q", *as_nobody, str(self._settings)]
+        command = [str(tools.find("pgbouncer")), *as_nobody, str(self._settings)]
         libraries = {"LD_LIBRARY_PATH": tools.environment()["LD_LIBRARY_PATH"]}
         with (self._home / "pgbouncer.log").open("ab") as output:
             self._process = spawn(command, self._home, None, signal.SIGKILL, output.fileno(), libraries)
@@ -95,6 +99,11 @@ class Pooler:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
