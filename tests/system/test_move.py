@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from simulator import INSTANT
@@ -16,6 +18,7 @@ from tests.system.stack import numbers, stack
 
 CARRIER = INSTANT.changed({"talk_seconds": 0.1, "digits_decide": False})
 JOBS = 24
+SCALING = Path(__file__).parents[2] / "docs/scaling.md"
 
 
 async def test_a_business_is_dialed_on_from_another_database(
@@ -26,6 +29,7 @@ async def test_a_business_is_dialed_on_from_another_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target = databases.create_migrated()
+    await _give_it_a_range_of_its_own(target)
     phones = list(numbers(JOBS))
     async with stack(database, redis_url, tmp_path, CARRIER) as here:
         await here.daemon()
@@ -61,10 +65,20 @@ async def test_a_business_is_dialed_on_from_another_database(
         assert set(second.values()) == {1}
         # What begins here gets numbers of its own.
         another = await there.start(business, ["+13125550100"])
-        assert another > run
+        assert another > 10**12
         await there.ended(another)
         await there.check(run, another)
     databases.drop(target)
+
+
+async def _give_it_a_range_of_its_own(dsn: str) -> None:
+    """As the document says."""
+    [told] = re.findall(r"```sql\n(SELECT setval.*?)```", SCALING.read_text(), re.DOTALL)
+    connection = await asyncpg.connect(dsn)
+    try:
+        assert len(await connection.fetch(told)) > 5
+    finally:
+        await connection.close()
 
 
 async def _all_ended(db: Any, business: int) -> bool:
