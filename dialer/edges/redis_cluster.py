@@ -36,6 +36,7 @@ class ClusterRedis:
         self._nodes: dict[str, redis.Redis] = {}
         # Hash slot (of the cluster, not a business's) -> "host:port"; empty until it was learned.
         self._owners: list[str] = []
+        self._speaker = ""
         self._learning: asyncio.Task[None] | None = None
         self._learned_at = float("-inf")
 
@@ -65,8 +66,15 @@ class ClusterRedis:
         return self._owners[_slot(key)] if self._owners else ""
 
     async def publish(self, channel: str, text: str) -> None:
-        # Whichever it is said to, all hear it; the channel decides, as a key would, so that words keep their order.
-        await self._at(channel, lambda node: node.publish(channel, text))
+        # Whichever it is said to, all hear it: one is kept to, so that words keep their order, while it answers.
+        homes = sorted(await self._homes())
+        if self._speaker not in homes:
+            self._speaker = random.choice(homes)  # noqa: S311 - which one matters to nobody
+        try:
+            await self._to(self._speaker, lambda node: node.publish(channel, text))
+        except AWAY:
+            self._speaker = homes[(homes.index(self._speaker) + 1) % len(homes)]
+            await self._to(self._speaker, lambda node: node.publish(channel, text))
 
     async def ping(self) -> None:
         await asyncio.gather(*(self._to(home, _is_well) for home in await self._homes()))
@@ -122,7 +130,10 @@ class ClusterRedis:
 
     async def _homes(self) -> set[str]:
         await self._learn_first()
-        return set(self._owners) - {""}
+        if not (homes := set(self._owners) - {""}):
+            self._doubt()
+            raise ConnectionError("no node keeps anything")
+        return homes
 
     async def _home(self, key: str) -> str:
         await self._learn_first()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,24 @@ from dialer.edges.slots import Slots, Turn
 from dialer.edges.wakeup import Hint, Listener
 from dialer.errors import RedisAway
 from dialer.rules.model import Business
-from tests.support.redises import Cluster, cluster, secured, watched
+from tests.support.redises import Cluster, cluster, secured, secured_cluster, watched
 from tests.support.waiting import eventually
 
 LIMIT = 2
-KINDS = ("cluster", "sentinel", "tls")
+KINDS = ("cluster", "sentinel", "tls", "cluster over tls")
 # Enough for every node of three to have some.
 BUSINESSES = range(1, 13)
 
 
 @asynccontextmanager
 async def kind_of_redis(kind: str, home: Path, redis_url: str) -> AsyncIterator[str]:
-    opened: Any = {"cluster": lambda: cluster(home), "sentinel": lambda: watched(home)}
-    async with opened[kind]() if kind in opened else secured(redis_url, home) as made:
+    opened: dict[str, Callable[[], Any]] = {
+        "cluster": lambda: cluster(home),
+        "cluster over tls": lambda: secured_cluster(home),
+        "sentinel": lambda: watched(home),
+        "tls": lambda: secured(redis_url, home),
+    }
+    async with opened[kind]() as made:
         yield made.url
 
 
@@ -134,6 +139,11 @@ async def test_a_node_that_stands_still_costs_only_those_whose_keys_it_keeps(
             await slots.turn(Turn(business, LIMIT, want=[(1, [uuid.uuid4()])]))
             return loop.time() - began
 
+        # Hints are said at another node then, of whichever business they are.
+        speakers = [wakeup.client(made.url) for _ in range(6)]
+        for speaker in speakers:
+            assert await wakeup.publish(speaker, namespace, Hint("run", 1, 1))
+            await speaker.aclose()
         stuck = [asyncio.create_task(turn(business)) for business in frozen]
         passed = [await turn(business) for business in others[0] + others[1]]
         assert sorted(passed)[len(passed) // 2] < 0.1, passed

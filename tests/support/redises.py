@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trustme
 from redis.asyncio import Redis
@@ -229,7 +230,7 @@ async def watched(home: Path) -> AsyncIterator[Watched]:
 
 @dataclass(frozen=True)
 class Secured:
-    """`url` speaks TLS to whoever is before a Redis, and trusts the authority that signed its certificate."""
+    """Speaks TLS before a Redis, with a certificate of the authority whose own is in that file."""
 
     port: int
     authority: Path
@@ -239,12 +240,32 @@ class Secured:
         return f"rediss://localhost:{self.port}/0?ssl_ca_certs={self.authority}"
 
 
+@dataclass(frozen=True)
+class SecuredCluster:
+    url: str
+
+
 @contextlib.asynccontextmanager
-async def secured(redis_url: str, home: Path) -> AsyncIterator[Secured]:
+async def secured_cluster(home: Path) -> AsyncIterator[SecuredCluster]:
+    """Three nodes that tell clients of each other by the addresses that speak TLS."""
+    async with contextlib.AsyncExitStack() as stack:
+        authority, nodes, hosts = trustme.CA(), [], []
+        for n in range(3):
+            port = free_port()
+            before = await stack.enter_async_context(secured(f"redis://{HOST}:{port}", home, authority))
+            nodes.append(cluster_node(home / f"node-{n}", port, before.port))
+            hosts.append(f"{HOST}:{before.port}")
+        await stack.enter_async_context(running(*nodes))
+        await form(Cluster(tuple(nodes)))
+        yield SecuredCluster(f"rediss+cluster://{','.join(hosts)}?ssl_ca_certs={before.authority}")
+
+
+@contextlib.asynccontextmanager
+async def secured(redis_url: str, home: Path, authority: trustme.CA | None = None) -> AsyncIterator[Secured]:
     """TLS before a server that knows none: the embedded one is built without."""
-    authority = trustme.CA()
+    authority = authority or trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
+    authority.issue_cert("localhost", HOST).configure_cert(context)
     authority.cert_pem.write_to_path(home / "authority.pem")
     links: set[asyncio.Task[None]] = set()
 
@@ -268,8 +289,11 @@ async def secured(redis_url: str, home: Path) -> AsyncIterator[Secured]:
 
 
 async def _join(redis_url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    path = redis_url.removeprefix("unix://").partition("?")[0]
-    there, beyond = await asyncio.open_unix_connection(path)
+    parts = urlsplit(redis_url)
+    if parts.scheme == "unix":
+        there, beyond = await asyncio.open_unix_connection(parts.path)
+    else:
+        there, beyond = await asyncio.open_connection(parts.hostname, parts.port)
 
     async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
