@@ -30,7 +30,7 @@ async def test_the_same_for_a_while_on_a_cluster_and_behind_a_pooler(tmp_path: P
     seed = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
     pooled = tools.find("pgbouncer") is not None
     print(f"SOAK_SEED={seed}")
-    result = await soak(0.35, seed, tmp_path, Kinds("cluster", "pgbouncer" if pooled else "direct"))
+    result = await soak(0.25, seed, tmp_path, Kinds("cluster", "pgbouncer" if pooled else "direct"))
     print(result.table())
     assert result.violations == [], seed
     if not pooled:

@@ -9,6 +9,7 @@ import pytest
 
 from simulator import INSTANT
 from tests.support import pooler
+from tests.system.proxied import SETTLE_SOON, SHORT
 from tests.system.quiet import slots_are_free
 from tests.system.stack import numbers, stack
 
@@ -28,12 +29,13 @@ async def test_runs_are_dialed_taken_over_and_stopped_behind_a_pooler(
             "MIGRATION_DATABASE_URL": empty_database,
             "RUN_MIGRATIONS": "1",
             "DATABASE_STATEMENT_CACHE_SIZE": prepared,
+            **SETTLE_SOON,
         }
         async with stack(empty_database, redis_url, tmp_path, CARRIER, **environment) as system:
             killed, kept = await system.daemon(), await system.daemon()
             businesses = [await system.business(limit=LIMIT) for _ in range(3)]
             phones = list(numbers(120))
-            runs = [await system.start(b, phones[n * 40 : n * 40 + 40]) for n, b in enumerate(businesses)]
+            runs = [await system.start(b, phones[n * 40 : n * 40 + 40], **SHORT) for n, b in enumerate(businesses)]
             assert await system.sim.wait_for(lambda: len(system.sim.ledger.arrivals) > 15, 10)
             killed.send(signal.SIGKILL)
             stopped = await system.ask("POST", f"/api/runs/{runs[0]}/stop")
