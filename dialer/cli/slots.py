@@ -104,15 +104,20 @@ async def businesses_in_view(
     known = {business} if business else await held.known_businesses() | await inspection.businesses_at_work()
     ordered = sorted(known)
     for start in range(0, len(ordered), _BUSINESSES_AT_ONCE):
-        read_ms = await held.now_ms()
-        for one in await inspection.businesses(ordered[start : start + _BUSINESSES_AT_ONCE]):
-            yield one, read_ms
+        part = ordered[start : start + _BUSINESSES_AT_ONCE]
+        clocks = await held.clocks(part)
+        for one in await inspection.businesses(part):
+            if (home := held.home(one.business_id)) not in clocks:
+                raise RedisAway("no clock")
+            yield one, clocks[home]
 
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Inspection, Slots]]:
     """Both sides, for a while. Raises DatabaseAway."""
-    inspection = await Inspection.connect(secret(settings.database_url), CONNECTIONS)
+    inspection = await Inspection.connect(
+        secret(settings.database_url), CONNECTIONS, prepared=settings.database_statement_cache_size
+    )
     try:
         namespace = await inspection.installation()
         held = Slots(secret(settings.redis_url), namespace, uuid4(), None, timeout_seconds=ANSWER_WITHIN_SECONDS)

@@ -5,7 +5,7 @@ from typing import Self
 
 import asyncpg
 
-from dialer.edges.pool import AWAY, CONNECT_WITHIN_SECONDS
+from dialer.edges.pool import AWAY, CONNECT_WITHIN_SECONDS, PREPARED
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway
 from sql.migrate import current_version, required_version
@@ -49,10 +49,10 @@ class Inspection(Store):
     """The store, and what dialing itself never asks. Every method raises DatabaseAway."""
 
     @classmethod
-    async def connect(cls, dsn: str, connections: int = 1) -> Self:
+    async def connect(cls, dsn: str, connections: int = 1, *, prepared: int = PREPARED) -> Self:
         """Open it. Raises DatabaseAway, with the name of the error: also when Postgres lets nobody in."""
         try:
-            return await super().connect(dsn, connections)
+            return await super().connect(dsn, connections, prepared=prepared)
         except asyncpg.PostgresError as error:
             raise DatabaseAway(type(error).__name__) from error
 

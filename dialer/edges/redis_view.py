@@ -1,50 +1,43 @@
 """Redis, as a person looks at it: `dialer doctor`. It only reads, and is in no hurry."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
-from redis.exceptions import RedisError, ResponseError
-
-from dialer.edges import wakeup
+from dialer.edges.redis_client import AWAY, open_redis
 from dialer.errors import RedisAway
 
 T = TypeVar("T")
+
+ANSWER_WITHIN_SECONDS = 0.5
 
 
 class RedisView:
     """Open it with the URL; close it with `close`. Every method raises RedisAway."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = wakeup.client(redis_url)
+        self._redis = open_redis(redis_url, ANSWER_WITHIN_SECONDS)
 
     async def ping(self) -> None:
-        """Returns when it answers."""
-        await self._asked(self._redis.ping)
+        """Returns when all of it can be used."""
+        await _asked(self._redis.ping())
 
     async def policies(self) -> set[str]:
         """`maxmemory-policy` of every server; none where that may not be asked, as of hosted ones."""
-        try:
-            found = await self._asked(lambda: self._redis.config_get("maxmemory-policy"))
-        except _MayNotBeAsked:
-            return set()
-        return {str(policy) for policy in found.values()}
+        return await _asked(self._redis.eviction_policies())
 
     async def clock(self) -> float:
-        """Its clock: seconds since 1970."""
-        seconds, micros = await self._asked(self._redis.time)
-        return int(seconds) + int(micros) / 1e6
+        """Its clock, or that of one of its servers: seconds since 1970."""
+        clocks = await _asked(self._redis.clocks(["dialer"]))
+        if not clocks:
+            raise RedisAway("no clock")
+        return next(iter(clocks.values())) / 1000
 
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await ask()
-        except ResponseError as refused:
-            raise _MayNotBeAsked(type(refused).__name__) from refused
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RedisAway(type(error).__name__) from error
 
-
-class _MayNotBeAsked(RedisAway):
-    """It answered that it does not answer this."""
+async def _asked(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except AWAY as error:
+        raise RedisAway(type(error).__name__) from error

@@ -1,5 +1,6 @@
 """Slots by Redis: names them quickly, keeps the line between runs and daemons. Postgres referees every one."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from dialer.rules.model import Business, Grant
 from dialer.rules.tally import Tally
 
 TIMEOUT_SECONDS = 0.2
+TRIPS_AT_ONCE = 32
 RESERVE_MS = 3_000
 FRESH_MS = 1_000
 FORGET_MS = 86_400_000
@@ -79,6 +81,9 @@ class Slots:
         # Its own pool and short time-outs: dialing never waits for a Redis that does not answer. Every script may
         # be repeated.
         self._redis = open_redis(redis_url, timeout_seconds)
+        # The client takes no more than a hundred connections, and fails whoever wants one more: a crowd of
+        # businesses would believe that Redis is away.
+        self._trips = asyncio.Semaphore(TRIPS_AT_ONCE)
         self._namespace = namespace
         self._daemon = str(daemon)
         self._tally = tally or Tally()
@@ -182,7 +187,8 @@ class Slots:
 
     async def _run(self, script: Script, business_id: int, ask: dict[str, Any]) -> dict[str, Any]:
         try:
-            text = await self._redis.run(script, self._keys(business_id), [json.dumps(ask)])
+            async with self._trips:
+                text = await self._redis.run(script, self._keys(business_id), [json.dumps(ask)])
         except AWAY as error:
             raise RedisAway(type(error).__name__) from error
         answer: dict[str, Any] = json.loads(text)

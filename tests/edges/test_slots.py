@@ -236,3 +236,18 @@ async def test_a_ticket_given_up_after_it_was_handed_a_slot_gives_the_slot_back(
     await ask(one, 3, waiting)
     await two.turn(Turn(BUSINESS, LIMIT, dropped=given_up, leave=[2]))
     assert named(await ask(one, 3, waiting)) == [(3, grant.slot)]
+
+
+async def test_a_crowd_of_businesses_is_served_by_the_connections_there_are(
+    redis_url: str, namespace: str
+) -> None:
+    """Found by a measurement: with more than a hundred trips at once the client failed those beyond."""
+    slots = Slots(redis_url, namespace, uuid4())
+    try:
+        found = await asyncio.gather(
+            *(slots.reconcile(Business(business, 1, ()), 0) for business in range(1, 301)),
+        )
+        assert len(found) == 300
+        assert all(drift.rebuilt for drift in found)
+    finally:
+        await slots.close()

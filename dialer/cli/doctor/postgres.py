@@ -30,7 +30,9 @@ async def open_postgres(stack: AsyncExitStack, view: View) -> list[Finding]:
     if view.settings.database_url is None:
         return []
     try:
-        view.inspection = await Inspection.connect(secret(view.settings.database_url))
+        view.inspection = await Inspection.connect(
+            secret(view.settings.database_url), prepared=view.settings.database_statement_cache_size
+        )
         stack.push_async_callback(view.inspection.close)
         facts = await view.inspection.server()
         seen, needed = await view.inspection.schema()
