@@ -7,13 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from control.routes import CALLBACKS, PROBES, ROUTES
 from dialer.config import Settings
 
 TOP = Path(__file__).parents[2]
-DOCUMENTS = [*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "bench").glob("*.md")]
 # Of the command line, and of libraries.
 OTHER_VARIABLES = {
     *("DIALER_URL", "DIALER_TOKEN", "DIALER_TOKEN_FILE", "DIALER_BUSINESS", "NO_COLOR"),
@@ -32,20 +28,6 @@ def test_every_log_event_is_in_the_log_document_and_the_reverse() -> None:
 def test_every_setting_is_in_the_configuration_document_and_the_reverse() -> None:
     variables = {name for name in first_column("docs/configuration.md") if not name.startswith("AWS_")}
     assert variables == {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
-
-
-def test_every_path_is_in_the_http_document() -> None:
-    text = (TOP / "docs/http.md").read_text()
-    paths = {path for path, _ in (*PROBES, *CALLBACKS)} | {path for _, path, _, _ in ROUTES}
-    told = set(re.findall(r"/[\w/{}.-]+", text))
-    assert paths - told == set()
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
-def test_every_link_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", document.read_text())
-    local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (document.parent / link).exists()] == []
 
 
 def first_column(document: str) -> Iterator[str]:

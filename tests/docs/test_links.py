@@ -1,0 +1,50 @@
+"""Links between documents lead somewhere, to the heading that they name; nobody is alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.docs.pages import DOCUMENTS, TOP, anchors_of, links_of, name_of
+
+LOCAL = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
+HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}(:\d+)?")
+
+
+def _is_outside(link: str) -> bool:
+    return bool(urlsplit(link).scheme)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    astray = []
+    for link in links_of(document):
+        if _is_outside(link):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors_of(target)):
+            astray.append(link)
+    assert astray == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_to_the_outside_has_the_shape_of_one(document: Path) -> None:
+    def is_well(link: str) -> bool:
+        parts = urlsplit(link)
+        return (parts.scheme == "https" and bool(HOST.fullmatch(parts.netloc))) or (
+            parts.scheme in ("http", "https") and bool(LOCAL.fullmatch(parts.netloc))
+        )
+
+    assert [link for link in links_of(document) if _is_outside(link) and not is_well(link)] == []
+
+
+def test_the_index_leads_to_every_document() -> None:
+    index = TOP / "docs" / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in links_of(index)}
+    documents = {document for document in DOCUMENTS if document.is_relative_to(TOP / "docs")} - {index}
+    assert documents - linked == set()
+    assert "docs/README.md" in links_of(TOP / "README.md")
