@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,7 @@ def _misuse(command: click.Command, path: list[str], words: Words, whole: bool) 
 
 def _faults_of_curl(words: Words) -> Iterator[str]:
     method = "POST" if any(re.match(r"-d|--data|-F|--json", word) for word in words) else "GET"
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in itertools.pairwise(words):
         method = value if flag in ("-X", "--request") else method
     for word in words:
         found = re.match(

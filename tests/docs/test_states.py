@@ -62,7 +62,9 @@ async def test_the_states_of_attempts_are_those_of_the_table(pool: Any) -> None:
 
 def test_every_reason_why_a_recording_failed_is_explained_and_no_other() -> None:
     told = set(first_words("## Recordings", 3))
-    trees = [ast.parse(path.read_text()) for path in (TOP / "dialer").rglob("*.py") if "embedded" not in path.parts]
+    trees = [
+        ast.parse(path.read_text()) for path in (TOP / "dialer").rglob("*.py") if "embedded" not in path.parts
+    ]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     made = {
         call.args[0].value
@@ -99,7 +101,13 @@ BUTTONS: dict[str, Press] = {
 
 
 def test_the_table_has_every_button() -> None:
-    others = ("`resume`", "`retry`", "SIGTERM to a daemon", "`kill -9` of a daemon", "SIGTERM or `kill -9` of control")
+    others = (
+        "`resume`",
+        "`retry`",
+        "SIGTERM to a daemon",
+        "`kill -9` of a daemon",
+        "SIGTERM or `kill -9` of control",
+    )
     told = [row[0] for row in rows("## What every button does", 6)]
     assert [name for name in told if name not in BUTTONS and not name.startswith(others)] == []
     assert set(BUTTONS) <= set(told)

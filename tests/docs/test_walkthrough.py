@@ -16,6 +16,7 @@ import pytest
 
 from tests.cli.running import line_with, running
 from tests.docs.pages import TOP, Fence, fences_of, text_of
+from tests.docs.quick import quick_dialer
 from tests.support.servers import reachable_directory
 
 pytestmark = [
@@ -24,7 +25,13 @@ pytestmark = [
 ]
 
 FIRST_RUN, README, TROUBLES = TOP / "docs" / "first-run.md", TOP / "README.md", TOP / "docs" / "troubleshooting.md"
-QUICK = {"queue_seconds": 0, "setup_seconds": 0.05, "ring_seconds": 0.05, "no_answer_seconds": 0.1, "talk_seconds": 0.2}
+QUICK = {
+    "queue_seconds": 0,
+    "setup_seconds": 0.05,
+    "ring_seconds": 0.05,
+    "no_answer_seconds": 0.1,
+    "talk_seconds": 0.2,
+}
 # The first call to it is short; the second, in the run that is paused and stopped, is live until all of that is done.
 SLOW = {
     "to": "+12025550110",
@@ -41,29 +48,34 @@ SHOWN = (
 
 async def test_the_commands_do_what_the_documents_say() -> None:
     with reachable_directory() as place:
-        (place / ".venv").symlink_to(sys.prefix)
-        async with up(place) as (url, simulator):
-            await prepare(simulator)
-            said = await given(place, url, blocks(FIRST_RUN))
-            shown = [line for line in SHOWN if line in text_of(FIRST_RUN)]
-            assert shown == list(SHOWN)
-            assert [line for line in shown if line not in said] == []
-            assert "run 2 stopped: 5 jobs cancelled" in said
-            assert re.search(r"run 3 completed: 5 of 5 done", said)
-            assert (place / "spring-report.csv").read_text().count("\n") == 7
+        (place / ".venv" / "bin").mkdir(parents=True)
+        with quick_dialer(place / ".venv" / "bin"):
+            await walk(place)
 
-            said = await given(place, url, blocks(README, "## A first run by hand"))
-            told = set(re.findall(r'"code": "(\w+)"', said))
-            # When the run was quick, none is active any more.
-            assert told - {"no_active_run"} == {"invalid_phone"}
-            assert '"queued": 2' in said
 
-            if shutil.which("openssl"):
-                carrier = {"PUBLIC_BASE_URL": url, "TWILIO_AUTH_TOKEN": "simulated"}
-                probe = blocks(TROUBLES, "## Callbacks 403")
-                assert "HTTP/1.1 422" in await given(place, url, probe, carrier)
-                carrier["TWILIO_AUTH_TOKEN"] = "another"
-                assert "HTTP/1.1 403" in await given(place, url, probe, carrier)
+async def walk(place: Path) -> None:
+    async with up(place) as (url, simulator):
+        await prepare(simulator)
+        said = await given(place, url, blocks(FIRST_RUN))
+        shown = [line for line in SHOWN if line in text_of(FIRST_RUN)]
+        assert shown == list(SHOWN)
+        assert [line for line in shown if line not in said] == []
+        assert "run 2 stopped: 5 jobs cancelled" in said
+        assert re.search(r"run 3 completed: 5 of 5 done", said)
+        assert (place / "spring-report.csv").read_text().count("\n") == 7
+
+        said = await given(place, url, blocks(README, "## A first run by hand"))
+        told = set(re.findall(r'"code": "(\w+)"', said))
+        # When the run was quick, none is active any more.
+        assert told - {"no_active_run"} == {"invalid_phone"}
+        assert '"queued": 2' in said
+
+        if shutil.which("openssl"):
+            carrier = {"PUBLIC_BASE_URL": url, "TWILIO_AUTH_TOKEN": "simulated"}
+            probe = blocks(TROUBLES, "## Callbacks 403")
+            assert "HTTP/1.1 422" in await given(place, url, probe, carrier)
+            carrier["TWILIO_AUTH_TOKEN"] = "another"
+            assert "HTTP/1.1 403" in await given(place, url, probe, carrier)
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +98,9 @@ def blocks(document: Path, heading: str = "") -> list[Fence]:
     """The commands below a heading, without those that set up, and that start what runs already."""
     begin = text_of(document).count("\n", 0, text_of(document).index(heading))
     level = heading.partition(" ")[0]
-    after = [n for n, line in enumerate(text_of(document).splitlines()) if n > begin and line.startswith(f"{level} ")]
+    after = [
+        n for n, line in enumerate(text_of(document).splitlines()) if n > begin and line.startswith(f"{level} ")
+    ]
     end = min(after) if heading and after else sys.maxsize
     found = [fence for fence in fences_of(document) if fence.language == "sh" and begin < fence.line < end]
     return [fence for fence in found if not re.match(r"make |.venv/bin/dialer up", fence.text)]
