@@ -30,6 +30,29 @@ def test_every_setting_is_in_the_configuration_document_and_the_reverse() -> Non
     assert variables == {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
 
 
+def test_every_setting_has_the_default_that_is_told() -> None:
+    told = {
+        match[1].lower(): match[2]
+        for line in (TOP / "docs/configuration.md").read_text().splitlines()
+        if (match := re.match(r"\| `([A-Z_]+)`[ ●]*\| `([^`]+)`", line))
+    }
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    plain = {name: str(value) for name, value in defaults.items() if isinstance(value, (int, float, str, Path))}
+    # What depends on others, or is made of them, is told in words.
+    compared = told.keys() & plain.keys() - {"recordings_dir", "public_base_url"}
+    assert {name: _as_number(told[name]) for name in compared} == {
+        name: _as_number(plain[name]) for name in compared
+    }
+    assert len(compared) > 25
+
+
+def _as_number(text: str) -> float | str:
+    try:
+        return float({"False": "0", "True": "1"}.get(text, text))
+    except ValueError:
+        return text
+
+
 def first_column(document: str) -> Iterator[str]:
     """The names in capitals in the first column of a document's tables."""
     for line in (TOP / document).read_text().splitlines():
