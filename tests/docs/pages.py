@@ -14,6 +14,9 @@ DOCUMENTS = sorted(
     [*TOP.glob("*.md"), *(p for folder in ("docs", "bench", "deploy") for p in (TOP / folder).rglob("*.md"))]
 )
 
+# What blocks of commands say that they are.
+SHELLS = ("sh", "bash", "shell")
+
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^ *```\s*$", re.MULTILINE | re.DOTALL
 )

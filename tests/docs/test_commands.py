@@ -12,11 +12,10 @@ import click
 import pytest
 
 from dialer.cli import main
-from tests.docs.pages import DOCUMENTS, TOP, Fence, fences_of, name_of, spans_of, text_of
+from tests.docs.pages import DOCUMENTS, SHELLS, TOP, Fence, fences_of, name_of, spans_of, text_of
 from tests.docs.routes import is_served
 from tests.docs.shell import Words, commands
 
-SHELLS = ("sh", "bash", "shell", "console")
 FENCES = [fence for document in DOCUMENTS for fence in fences_of(document) if fence.language in SHELLS]
 TARGETS = set(re.findall(r"^([\w.-]+):", text_of(TOP / "Makefile"), re.MULTILINE))
 # Something to be replaced by whoever reads.

@@ -14,7 +14,7 @@ import yaml
 from control.problems import CODES
 from control.shapes import Rejected
 from dialer.cli import main
-from tests.docs.pages import DOCUMENTS, TOP, fences_of, name_of, rows_under, spans_of, text_of
+from tests.docs.pages import DOCUMENTS, SHELLS, TOP, fences_of, name_of, prose_of, rows_under, spans_of, text_of
 from tests.docs.routes import METHODS, ROUTED, is_served
 from tests.docs.test_documents import OTHER_VARIABLES
 
@@ -72,7 +72,9 @@ def test_the_http_document_says_why_leads_are_rejected() -> None:
 @pytest.mark.parametrize("document", [*DOCUMENTS, *DEPLOYED], ids=name_of)
 def test_every_metric_that_is_named_exists(document: Path) -> None:
     """Or it is a table, or another name of ours that looks like a metric's."""
-    named = set(re.findall(r"\bdialer_[a-z_]*[a-z]\b", text_of(document)))
+    # In commands names of containers, networks and volumes look like one.
+    told = [prose_of(document), *(fence.text for fence in fences_of(document) if fence.language not in SHELLS)]
+    named = set(re.findall(r"\bdialer_[a-z_]*[a-z]\b", "\n".join(told)))
     known = metrics()
     assert [n for n in named if re.sub("_(bucket|sum|count)$", "", n) not in known and n not in words()] == []
 
@@ -94,7 +96,7 @@ def test_every_word_in_capitals_exists(document: Path) -> None:
         m[1] for span in spans_of(document) if (m := re.fullmatch(r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(=.*)?", span))
     }
     for fence in fences_of(document):
-        if fence.language in ("sh", "bash"):
+        if fence.language in SHELLS:
             named |= set(re.findall(r"(?:^|\s|\$\{?)([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b(?==|\}?)", fence.text))
     unknown = {name for name in named - words() - PLACEHOLDERS - OTHER_VARIABLES if not name.startswith(FOREIGN)}
     assert sorted(name for name in unknown if name.removesuffix("_FILE") not in words()) == []

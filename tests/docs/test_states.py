@@ -143,6 +143,16 @@ async def test_a_button_does_what_the_table_says(pool: Any, button: str) -> None
         assert (await row_of(pool, run))["status"] == words(row[1])[0]
 
 
+async def test_calls_of_a_run_that_was_stopped_can_still_be_ended(pool: Any) -> None:
+    run, _, [live] = await dialing(pool, 5, 1)
+    await event(pool, live["attempt_id"], "in-progress", sid=SID)
+    await stop(pool, run.run_id, "stop")
+    assert await pool.fetch(sql.query("take_due_hangups"), run.run_id, 5.0) == []
+    await stop(pool, run.run_id, "force_cancel", hangup=True)
+    [due] = await pool.fetch(sql.query("take_due_hangups"), run.run_id, 5.0)
+    assert (due["call_sid"], (await row_of(pool, run))["status"]) == (SID, "stopped")
+
+
 async def jobs_of(pool: Any, run: Run, *, queued: bool) -> list[Any]:
     """Those that were queued when the button was pressed, or the others."""
     jobs = await pool.fetch("SELECT * FROM outbound_call_jobs WHERE run_id = $1 ORDER BY position", run.run_id)
