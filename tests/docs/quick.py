@@ -46,13 +46,14 @@ def quick_dialer(folder: Path) -> Iterator[None]:
 
 
 def serve(address: str) -> None:
-    from dialer.cli import main
-
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
+        # Whoever calls now waits until the modules are there.
         print("ready", flush=True)
+        from dialer.cli import main
+
         while True:
             connection, _ = listener.accept()
             with connection:

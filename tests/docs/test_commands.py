@@ -98,7 +98,7 @@ def _faults_of_ours(words: Words, whole: bool) -> Iterator[str]:
         path.append(name)
         command = command.commands[alternatives[0]]
     if isinstance(command, click.Group):
-        if command is not main and (not words or words[0] not in ("…", "...", "--help", "COMMAND")):
+        if whole and command is not main and words[:1] != ["--help"]:
             yield f"{' '.join(path)}: of its commands none is named"
         return
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from tests.cli.running import line_with, running
+from simulator import INSTANT
+from simulator.outcomes import Outcome, Plan
 from tests.docs.pages import TOP, Fence, fences_of, text_of
 from tests.docs.quick import quick_dialer
-from tests.support.servers import reachable_directory
+from tests.system.stack import TOKEN, stack
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -25,18 +25,9 @@ pytestmark = [
 ]
 
 FIRST_RUN, README, TROUBLES = TOP / "docs" / "first-run.md", TOP / "README.md", TOP / "docs" / "troubleshooting.md"
-QUICK = {
-    "queue_seconds": 0,
-    "setup_seconds": 0.05,
-    "ring_seconds": 0.05,
-    "no_answer_seconds": 0.1,
-    "talk_seconds": 0.2,
-}
+CARRIER = replace(INSTANT, setup_seconds=0.05, ring_seconds=0.05, no_answer_seconds=0.1, talk_seconds=0.2)
 # The first call to it is short; the second, in the run that is paused and stopped, is longer than all of that takes.
-SLOW = {
-    "to": "+12025550110",
-    "outcomes": [{"outcome": "answered"}, {"outcome": "answered", "talk_seconds": 8}],
-}
+DANA, SLOW = "+12025550110", [Plan(Outcome.ANSWERED), Plan(Outcome.ANSWERED, talk_seconds=8)]
 ADDRESS = "127.0.0.1:8080"
 # Of what is shown in the document the lines that do not differ from time to time.
 SHOWN = (
@@ -46,53 +37,40 @@ SHOWN = (
 )
 
 
-async def test_the_commands_do_what_the_documents_say() -> None:
-    with reachable_directory() as place:
-        (place / ".venv" / "bin").mkdir(parents=True)
-        with quick_dialer(place / ".venv" / "bin"):
-            await walk(place)
+async def test_the_commands_do_what_the_documents_say(database: str, redis_url: str, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    for folder in (".venv/bin", ".dialer"):
+        (place / folder).mkdir(parents=True)
+    (place / ".dialer" / "admin-token").write_text(f"{TOKEN}\n")
+    carrier = {"TWILIO_FROM_NUMBER": "+12025550100"}
+    with quick_dialer(place / ".venv" / "bin"):
+        # What `dialer up --simulator` starts: that it does is shown by tests/cli/test_up.py.
+        async with stack(database, redis_url, tmp_path, CARRIER, **carrier) as made:
+            await made.daemon()
+            made.sim.scripts.lay_down(DANA, SLOW)
+            await walk(place, made.url, made.sim.settings.auth_token)
 
 
-async def walk(place: Path) -> None:
-    async with up(place) as (url, simulator):
-        await prepare(simulator)
-        said = await given(place, url, blocks(FIRST_RUN))
-        shown = [line for line in SHOWN if line in text_of(FIRST_RUN)]
-        assert shown == list(SHOWN)
-        assert [line for line in shown if line not in said] == []
-        # How many were dialed before it was paused is a matter of a moment.
-        assert re.search(r"run 2 stopped: \d jobs? cancelled", said)
-        assert re.search(r"run 3 completed: (\d) of \1 done", said)
-        assert (place / "spring-report.csv").read_text().count("\n") == 7
+async def walk(place: Path, url: str, auth_token: str) -> None:
+    said = await given(place, url, blocks(FIRST_RUN))
+    shown = [line for line in SHOWN if line in text_of(FIRST_RUN)]
+    assert shown == list(SHOWN)
+    assert [line for line in shown if line not in said] == []
+    # How many were dialed before it was paused is a matter of a moment.
+    assert re.search(r"run 2 stopped: \d jobs? cancelled", said)
+    assert re.search(r"run 3 completed: (\d) of \1 done", said)
+    assert (place / "spring-report.csv").read_text().count("\n") == 7
 
-        said = await given(place, url, blocks(README, "## A first run by hand"))
-        told = set(re.findall(r'"code": "(\w+)"', said))
-        # When the run was quick, none is active any more.
-        assert told - {"no_active_run"} == {"invalid_phone"}
-        assert '"queued": 2' in said
+    said = await given(place, url, blocks(README, "## A first run by hand"))
+    # When the run was quick, none is active any more.
+    assert set(re.findall(r'"code": "(\w+)"', said)) - {"no_active_run"} == {"invalid_phone"}
+    assert '"queued": 2' in said
 
-        if shutil.which("openssl"):
-            carrier = {"PUBLIC_BASE_URL": url, "TWILIO_AUTH_TOKEN": "simulated"}
-            probe = blocks(TROUBLES, "## Callbacks 403")
-            assert "HTTP/1.1 422" in await given(place, url, probe, carrier)
-            carrier["TWILIO_AUTH_TOKEN"] = "another"
-            assert "HTTP/1.1 403" in await given(place, url, probe, carrier)
-
-
-@contextlib.asynccontextmanager
-async def up(place: Path) -> AsyncIterator[tuple[str, str]]:
-    """What the second step starts, at any free port: the addresses of control and of the simulator."""
-    assert ".venv/bin/dialer up --simulator" in [fence.text.strip() for fence in fences_of(FIRST_RUN)]
-    async with running("up", "--simulator", cwd=place, CONTROL_PORT="0") as process:
-        line = await line_with(process.stderr, "up: http")
-        simulated = await line_with(process.stderr, "simulated")
-        yield line.split()[1], re.findall(r"http://[^:]+:\d+", simulated)[0]
-
-
-async def prepare(simulator: str) -> None:
-    async with aiohttp.ClientSession(simulator, raise_for_status=True) as session:
-        await session.patch("/_sim/settings", json=QUICK)
-        await session.post("/_sim/scripts", json=SLOW)
+    if shutil.which("openssl"):
+        probe = blocks(TROUBLES, "## Callbacks 403")
+        for token, status in ((auth_token, 422), ("another", 403)):
+            values = {"PUBLIC_BASE_URL": url, "TWILIO_AUTH_TOKEN": token}
+            assert f"HTTP/1.1 {status}" in await given(place, url, probe, values)
 
 
 def blocks(document: Path, heading: str = "") -> list[Fence]:
