@@ -65,7 +65,7 @@ def prose_of(document: Path) -> str:
 
 def spans_of(document: Path) -> list[str]:
     """What stands between backticks in a line."""
-    return _SPAN.findall(prose_of(document))
+    return [span.replace("\\|", "|") for span in _SPAN.findall(prose_of(document))]
 
 
 def links_of(document: Path) -> list[str]:
