@@ -18,6 +18,7 @@ from dialer.cli.troubles import Unreachable
 from dialer.config import Settings
 
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file
+CARRIER_FILE = "carrier"
 # A process that dies is started again after 1, 2, 4 ... s; one that keeps dying ends everything.
 MOST_RESTARTS, RESTARTS_WITHIN_SECONDS = 5, 120.0
 LOOK_EVERY_SECONDS = 0.25
@@ -36,6 +37,8 @@ def up(simulator: bool, verbose: bool) -> None:
     if not simulator:
         config.refuse_unreachable_callbacks(settings)
     data_dir = settings.dialer_data_dir.absolute()
+    if settings.database_url is None:
+        _keep_carriers_apart(data_dir, "simulated" if simulator else "real")
     token, told = _token(settings, data_dir)
     blueprint = Blueprint(
         settings=settings,
@@ -110,6 +113,23 @@ def _token(settings: Settings, data_dir: Path) -> tuple[str, str]:
             f"cannot keep the operator's token in {path} ({error.strerror}): set DIALER_DATA_DIR"
         ) from error
     return token, f"{token}, kept in {path}"
+
+
+def _keep_carriers_apart(data_dir: Path, carrier: str) -> None:
+    """Runs that wait for a simulated carrier must not be dialed by a real one some day. Raises Failed."""
+    path = data_dir / CARRIER_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write_private(path, carrier)
+        known = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Failed(f"cannot write to {data_dir} ({error.strerror}): set DIALER_DATA_DIR") from error
+    if known != carrier:
+        raise Failed(
+            f"the runs in {data_dir} belong to a {known} carrier, this is a {carrier} one: "
+            "set DIALER_DATA_DIR to another directory"
+        )
 
 
 def _write_private(path: Path, text: str) -> None:

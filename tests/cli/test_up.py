@@ -68,6 +68,16 @@ async def test_up_serves_until_sigterm_and_keeps_its_token_and_its_data(data_dir
         listed = await dialer("runs", "list", "--json", DIALER_URL=url, DIALER_TOKEN=token)
         assert [run["status"] for run in json.loads(listed.out)] == ["completed"]
         await stopped(process, signal.SIGINT)
+    # What waits here for a simulated carrier must never be dialed by a real one.
+    real = {
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "t",
+        "PUBLIC_BASE_URL": "https://x.example",
+    }
+    refused = await dialer("up", more={"DIALER_DATA_DIR": str(data_dir), **real})
+    assert refused.code == 1
+    assert "belong to a simulated carrier" in refused.err
+    assert processes_of(str(data_dir)) == {}
     assert processes_of(str(data_dir)) == {}
 
 
