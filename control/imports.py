@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from control import idempotency
 from control.database import Database, Statements
 from control.idempotency import Outcome, Request, Started
-from control.leads import CallingList
+from control.leads import CallingList, Leads
 from control.payloads import StartSettings
 from control.problems import not_found
 from dialer.config import Settings
@@ -52,12 +53,19 @@ async def _write(transaction: Statements, request: Request, run: NewRun, calling
     run_id = row["run_id"]
     answer = await _answer(run_id, calling_list)
     await idempotency.reserve(transaction, request, answer)
-    jobs = (
-        (run_id, run.business_id, position, *lead) for position, lead in enumerate(calling_list.accepted, start=1)
-    )
+    jobs = _jobs(run_id, run.business_id, calling_list.accepted)
     await transaction.copy("outbound_call_jobs", JOB_COLUMNS, jobs, timeout=IMPORT_WITHIN_SECONDS)
     passed("start.stored")
     return Started(run_id, len(calling_list.accepted), answer)
+
+
+async def _jobs(run_id: int, business_id: int, accepted: Leads) -> Any:
+    """The rows of the jobs. Between two pieces of the list callbacks get their turn."""
+    positions = count(1)
+    for piece in accepted.pieces():
+        for lead in piece:
+            yield (run_id, business_id, next(positions), *lead)
+        await asyncio.sleep(0)
 
 
 def _run_values(run: NewRun) -> tuple[Any, ...]:

@@ -87,7 +87,7 @@ def payload_of(request: web.Request, body: bytes, model: type[Payload], others: 
 def _json(body: bytes) -> Any:
     """The value. Raises AnswerWith 422 for what is not JSON in UTF-8."""
     try:
-        return json_in_steps.decode(body.decode("utf-8-sig"), long_array="")
+        return json_in_steps.decode(body.decode("utf-8-sig"))
     except json_in_steps.NamedTwice as twice:
         raise invalid(Fault("", str(twice)), code="invalid_json") from None
     except (ValueError, RecursionError):

@@ -1,12 +1,14 @@
 """A large JSON object, decoded so that other threads get their turn.
 
 `json.loads` holds the interpreter until it is through: 150 ms for 100,000 leads, in which no callback would be
-answered, whichever thread it runs in. Here the elements of one long array are decoded one by one.
+answered, whichever thread it runs in; and it needs ten times the room of the text. Here the elements of one long array
+are decoded one by one.
 """
 
 import json
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 _space = re.compile(r"[ \t\n\r]*").match
@@ -23,8 +25,22 @@ class TooLong(ValueError):
     """The long array has more elements than it may have: it was not decoded to its end."""
 
 
-def decode(text: str, long_array: str, most_elements: int = sys.maxsize) -> Any:
-    """What `json.loads` gives. The member `long_array` of the outermost object is the one decoded in steps.
+class Elements:
+    """A long array, known to be one. Whoever goes through it decodes it once more: it never lies there whole."""
+
+    def __init__(self, text: str, start: int, count: int) -> None:
+        self._text, self._start, self._count = text, start, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return (element for element, _ in _each(self._text, self._start))
+
+
+def decode(text: str, long_array: str | None = None, most_elements: int = sys.maxsize) -> Any:
+    """What `json.loads` gives, but for the member `long_array` of the outermost object: if that is an array it is
+    given as Elements.
 
     Raises TooLong where that has more than `most_elements`, ValueError where the text is not JSON (NaN and Infinity
     are not), NamedTwice where an object has two members of one name (which of them was meant?), RecursionError where
@@ -40,7 +56,7 @@ def decode(text: str, long_array: str, most_elements: int = sys.maxsize) -> Any:
     return value
 
 
-def _object(text: str, position: int, long_array: str, most_elements: int) -> tuple[dict[str, Any], int]:
+def _object(text: str, position: int, long_array: str | None, most_elements: int) -> tuple[dict[str, Any], int]:
     members: dict[str, Any] = {}
     position = _skip(text, position)
     if text[position : position + 1] == "}":
@@ -62,20 +78,29 @@ def _object(text: str, position: int, long_array: str, most_elements: int) -> tu
         position = _skip(text, _take(",", text, position))
 
 
-def _array(text: str, position: int, most_elements: int) -> tuple[list[Any], int]:
-    elements: list[Any] = []
+def _array(text: str, start: int, most_elements: int) -> tuple[Elements, int]:
+    count, end = 0, start
+    for _, after in _each(text, start, most_elements):
+        count, end = count + 1, after
+    return Elements(text, start, count), _skip(text, end) + 1
+
+
+def _each(text: str, position: int, most_elements: int = sys.maxsize) -> Iterator[tuple[Any, int]]:
+    """The elements of the array that is open at `position`, each with where it ends."""
     position = _skip(text, position)
     if text[position : position + 1] == "]":
-        return elements, position + 1
-    while True:
-        if len(elements) == most_elements:
-            raise TooLong
+        return
+    for _ in range(most_elements):
         element, position = _scan(text, position)
-        elements.append(element)
+        yield element, position
         position = _skip(text, position)
-        if text[position : position + 1] == "]":
-            return elements, position + 1
-        position = _skip(text, _take(",", text, position))
+        mark = text[position : position + 1]
+        if mark == "]":
+            return
+        if mark != ",":
+            raise _expected(",", text, position)
+        position = _skip(text, position + 1)
+    raise TooLong
 
 
 def _no_number(name: str) -> NoReturn:

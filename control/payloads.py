@@ -35,12 +35,13 @@ IDEMPOTENCY_KEY = r"^[!-~](?:[ -~]{0,253}[!-~])?$"
 CURSOR = r"^[0-9]{0,18}$"
 E164 = r"^\+[1-9][0-9]{6,14}$"
 _in_e164 = re.compile(E164).fullmatch
+_unstorable = re.compile("[\x00\ud800-\udfff]").search
 _web_address_matches = re.compile(WEB_ADDRESS).fullmatch
 
 
 def is_storable(text: str) -> bool:
     """Whether Postgres can store it: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _unstorable(text) is None
 
 
 def _storable(text: str) -> str:

@@ -8,17 +8,18 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from control import collector, idempotency, imports, leads
+from control import collector, idempotency, imports, leads, sent_lists
 from control.auth import Caller, business_asked_for
 from control.context import CONTEXT, Context
 from control.database import Row
 from control.idempotency import Request, Started
 from control.imports import NewRun
 from control.incoming import is_json, read_body, validated
-from control.leads import CallingList, Unreadable
+from control.leads import CallingList
 from control.payloads import LARGEST_ID, StartSettings
 from control.phones import e164
 from control.problems import Fault, invalid, not_found, unsupported_type
+from control.sent_lists import SentLeads, Unreadable
 from dialer.edges.wakeup import Hint
 from dialer.telemetry import logger
 
@@ -42,12 +43,13 @@ async def start_run(request: web.Request, caller: Caller) -> web.Response:
         raise unsupported_type("application/json or text/csv")
     body = await read_body(request, request.app[CONTEXT].settings.max_request_bytes)
     with collector.held_off():
-        return await _start(request, caller, body)
+        sent = await _submission(request, body)
+        del body  # what is needed of it is in there
+        return await _start(request, caller, sent)
 
 
-async def _start(request: web.Request, caller: Caller, body: bytes) -> web.Response:
+async def _start(request: web.Request, caller: Caller, sent: Submission) -> web.Response:
     context = request.app[CONTEXT]
-    sent = await _submission(request, body)
     settings, faults = _settings(sent)
     key = idempotency.key_of(request, faults)
     business_id = business_asked_for(request, caller, _business_in(sent, settings))
@@ -99,12 +101,12 @@ async def _submission(request: web.Request, body: bytes) -> Submission:
 
 
 def _from_json(request: web.Request, body: bytes) -> Submission:
-    settings = leads.from_json(body)
+    settings = sent_lists.from_json(body)
     return Submission(settings, settings.pop("leads", None), _digest(request, body), len(body), strict=True)
 
 
 def _from_csv(request: web.Request, body: bytes) -> Submission:
-    rows = leads.from_csv(body, request.charset)
+    rows = sent_lists.from_csv(body, request.charset)
     settings = {name: value for name, value in request.query.items() if name != "business_id"}
     return Submission(settings, rows, _digest(request, body), len(body), strict=False)
 
@@ -112,7 +114,9 @@ def _from_csv(request: web.Request, body: bytes) -> Submission:
 def _digest(request: web.Request, body: bytes) -> bytes:
     kind = "csv" if _is_csv(request) else "json"
     query = urlsplit(request.raw_path).query
-    return hashlib.sha256(f"{kind}?{query}\n".encode("utf-8", "surrogateescape") + body).digest()
+    digest = hashlib.sha256(f"{kind}?{query}\n".encode("utf-8", "surrogateescape"))
+    digest.update(body)
+    return digest.digest()
 
 
 def _is_csv(request: web.Request) -> bool:
@@ -126,7 +130,7 @@ def _settings(sent: Submission) -> tuple[StartSettings | None, list[Fault]]:
         faults.append(Fault("/twiml", "give twiml or url: what the call is to do"))
     if len(given) > 1:
         faults.append(Fault("/url", "give twiml or url, not both"))
-    if not isinstance(sent.leads, list) or not sent.leads:
+    if not isinstance(sent.leads, SentLeads) or not sent.leads:
         faults.append(Fault("/leads", "must be a list of leads, one at least"))
     return settings, faults
 
@@ -141,7 +145,7 @@ def _business_in(sent: Submission, settings: StartSettings | None) -> int | None
 
 async def _read_leads(sent: Submission, region: str | None, faults: list[Fault]) -> CallingList:
     """The list; with none to dial in it, each lead's fault joins `faults`."""
-    if not isinstance(sent.leads, list):
+    if not isinstance(sent.leads, SentLeads):
         return CallingList()
     if sent.size <= LARGE_BODY_BYTES:
         result, undialable = _judged(sent.leads, region)
@@ -151,7 +155,7 @@ async def _read_leads(sent: Submission, region: str | None, faults: list[Fault])
     return result
 
 
-def _judged(raw: list[Any], region: str | None) -> tuple[CallingList, list[Fault]]:
+def _judged(raw: SentLeads, region: str | None) -> tuple[CallingList, list[Fault]]:
     result = leads.calling_list(raw, region)
     wrong = () if result.accepted else result.rejected
     return result, [Fault(f"/leads/{bad.index}", bad.code) for bad in wrong]

@@ -1,16 +1,21 @@
 """Reading calling lists: no server, no database."""
 
+import contextlib
+import csv
+import io
 import json
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control import collector, json_in_steps, leads
-from control.leads import Unreadable
+from control import collector, json_in_steps, leads, sent_lists
+from control.leads import LEADS_IN_A_PIECE, CallingList
 from control.payloads import MOST_LEADS
 from control.phones import e164
+from control.sent_lists import Unreadable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -24,7 +29,8 @@ def test_json_in_steps_is_json(value: Any, lead: Any, indent: int | None) -> Non
     whole = {"a": value, "leads": [value, lead], "b": lead}
     for data in (value, whole, {"leads": value}, [whole]):
         text = json.dumps(data, indent=indent)
-        assert json_in_steps.decode(f" {text}\n", "leads") == data
+        assert _whole(json_in_steps.decode(f" {text}\n", "leads")) == data
+        assert json_in_steps.decode(text) == data
 
 
 @given(JSON, st.integers(0, 200), st.sampled_from(["", ",", "]", "}", '"', "x", ":", "[", "{"]))
@@ -39,7 +45,17 @@ def test_json_in_steps_refuses_what_json_refuses(value: Any, at: int, junk: str)
         with pytest.raises(ValueError):
             json_in_steps.decode(broken, "leads")
     else:
-        assert json_in_steps.decode(broken, "leads") == expected
+        assert _whole(json_in_steps.decode(broken, "leads")) == expected
+
+
+def _whole(decoded: Any) -> Any:
+    """With the leads as a list, as they are each time that one goes through them."""
+    if not isinstance(decoded, dict) or not isinstance(decoded.get("leads"), json_in_steps.Elements):
+        return decoded
+    elements = decoded["leads"]
+    assert list(elements) == list(elements)
+    assert len(elements) == len(list(elements))
+    return {**decoded, "leads": list(elements)}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +102,7 @@ def test_every_lead_is_accounted_for_by_position() -> None:
         {"phone": "+972501234568", "variables": {}, "unknown": 1, "lead_id": 2503.0},
     ]
     result = leads.calling_list(raw, "IL")
-    assert [tuple(lead) for lead in result.accepted] == [
+    assert _accepted(result) == [
         ("+972501234567", "2502", "Dana", '{"city": "חיפה"}'),
         ("+972501234568", "2503", None, None),
     ]
@@ -105,6 +121,33 @@ def test_every_lead_is_accounted_for_by_position() -> None:
     ]
 
 
+def _accepted(result: CallingList) -> list[tuple[str | None, ...]]:
+    return [tuple(lead) for piece in result.accepted.pieces() for lead in piece]
+
+
+def test_a_list_of_many_pieces_keeps_its_order_and_its_texts() -> None:
+    names = [None, "", "דנה", 'a "quoted"\n\ttext\\', "\x1f\u2028\U0001f4de"]
+    count = 2 * LEADS_IN_A_PIECE + 7
+    raw = [
+        {"phone": f"+12125{n:06}", "lead_id": n, "name": names[n % 5], "variables": {"n": n} if n % 3 else None}
+        for n in range(count)
+    ]
+    result = leads.calling_list(raw + raw[:3], None)
+    assert (len(result.accepted), result.duplicates, result.rejected) == (count, 3, [])
+    assert _accepted(result) == [
+        (lead["phone"], str(lead["lead_id"]), lead["name"], json.dumps(lead["variables"]) if n % 3 else None)
+        for n, lead in enumerate(raw)
+    ]
+
+
+def test_nesting_is_refused_at_first_or_not_at_all() -> None:
+    """Whatever depth the interpreter bears: what was read once is read again."""
+    for depth in range(sys.getrecursionlimit() - 150, sys.getrecursionlimit() + 10):
+        body = b'{"leads": [{"phone": "+12125550100", "variables": {"a": %b%b}}]}' % (b"[" * depth, b"]" * depth)
+        with contextlib.suppress(Unreadable):
+            leads.calling_list(sent_lists.from_json(body)["leads"], None)
+
+
 TABLE = 'Phone,lead_id, city ,name\r\n+972501234567,7,"Haifa, ""Carmel""",דנה\r\n\r\n+972501234568,,,\r\n'
 
 
@@ -121,10 +164,37 @@ TABLE = 'Phone,lead_id, city ,name\r\n+972501234567,7,"Haifa, ""Carmel""",דנה
     ],
 )
 def test_csv_as_people_have_it(body: bytes, charset: str | None) -> None:
-    assert leads.from_csv(body, charset) == [
-        {"phone": "+972501234567", "lead_id": "7", "name": "דנה", "variables": {"city": 'Haifa, "Carmel"'}},
-        {"phone": "+972501234568", "variables": {"city": ""}},
-    ]
+    rows = sent_lists.from_csv(body, charset)
+    assert len(rows) == 2
+    for _ in range(2):
+        assert list(rows) == [
+            {"phone": "+972501234567", "lead_id": "7", "name": "דנה", "variables": {"city": 'Haifa, "Carmel"'}},
+            {"phone": "+972501234568", "variables": {"city": ""}},
+        ]
+
+
+CELL = st.text(st.sampled_from('ab ,;\t"\r\n\u2028\x85\x1c\x00אé\U0001f4de'), max_size=6)
+
+
+@given(st.lists(st.lists(CELL, max_size=3), max_size=5), st.booleans())
+def test_csv_is_read_line_by_line_as_it_is_read_whole(table: list[list[str]], quoted: bool) -> None:
+    """Lines end where csv says, not where other texts may end them; in steps of the decoder or in one."""
+    text = "phone,note\n" + "".join(
+        ",".join(f'"{c.replace(chr(34), chr(34) * 2)}"' if quoted else c for c in row) + "\r\n" for row in table
+    )
+    padded = text + "x" * 8180 + ",y\r\n" + "".join(f"{n}\r" for n in range(9)) + text.partition("\n")[2]
+    for whole in (text, padded):
+        try:
+            expected = [row for row in csv.reader(io.StringIO(whole, newline=""), strict=True) if row][1:]
+        except csv.Error:
+            with pytest.raises(Unreadable):
+                sent_lists.from_csv(whole.encode(), None)
+            continue
+        rows = [
+            (lead.get("phone", ""), lead["variables"].get("note", ""))
+            for lead in sent_lists.from_csv(whole.encode(), None)
+        ]
+        assert rows == [(row[0], row[1] if len(row) > 1 else "") for row in expected]
 
 
 @pytest.mark.parametrize(
@@ -139,24 +209,24 @@ def test_csv_as_people_have_it(body: bytes, charset: str | None) -> None:
 )
 def test_csv_that_cannot_be_read(body: bytes, code: str, pointer: str) -> None:
     with pytest.raises(Unreadable) as refused:
-        leads.from_csv(body, None)
+        sent_lists.from_csv(body, None)
     assert (refused.value.code, refused.value.fault.pointer) == (code, pointer)
 
 
 def test_more_than_a_list_may_have_is_refused_before_it_is_read() -> None:
     for read in (
-        lambda: leads.from_csv(b"phone\n" + b"1\n" * (MOST_LEADS + 1), None),
-        lambda: leads.from_json(b'{"leads": [' + b"1," * MOST_LEADS + b"this is not read any more"),
+        lambda: sent_lists.from_csv(b"phone\n" + b"1\n" * (MOST_LEADS + 1), None),
+        lambda: sent_lists.from_json(b'{"leads": [' + b"1," * MOST_LEADS + b"this is not read any more"),
     ):
         with collector.held_off(), pytest.raises(Unreadable) as refused:
             read()
         assert refused.value.fault.pointer == "/leads"
     with collector.held_off():
-        assert len(leads.from_json(b'{"leads": [' + b"1," * (MOST_LEADS - 1) + b"1]}")["leads"]) == MOST_LEADS
+        assert len(sent_lists.from_json(b'{"leads": [' + b"1," * (MOST_LEADS - 1) + b"1]}")["leads"]) == MOST_LEADS
 
 
 @pytest.mark.parametrize("charset", ["base64", "punycode", "no\x00ne", "nonsense"])
 def test_charsets_that_are_none(charset: str) -> None:
     with pytest.raises(Unreadable) as refused:
-        leads.from_csv("phone\nדנה-".encode(), charset)
+        sent_lists.from_csv("phone\nדנה-".encode(), charset)
     assert refused.value.code == "invalid_encoding"
