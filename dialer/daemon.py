@@ -41,7 +41,9 @@ from dialer.telemetry import logger
 SCAN_EVERY_SECONDS = 1.0
 COMPARE_EVERY_SECONDS = 2.0
 COMPARE_OTHERS_EVERY_SECONDS = 60.0
-SWEEP_EVERY_SECONDS = 2.0
+SWEEP_EVERY_SECONDS = 4.0
+# At the most: a fifth of the time after which a call is silent, or unknown.
+LOOK_EVERY_SECONDS = 2.0
 # SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
 DRAIN_SECONDS = 8.0
 GIVE_BACK_SECONDS = 1.5
@@ -193,7 +195,7 @@ class Daemon:
         self._reconciler = Reconciler(store, self._slots, lambda: self._roster.desks, self._clock)
         sweeper = Sweeper(store)
         self._claims = Rhythm("claim", min(SCAN_EVERY_SECONDS, lease / 4), claimer.look)
-        look_every = min(1.0, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)
+        look_every = min(LOOK_EVERY_SECONDS, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)
         self._others = [
             Rhythm("compare", min(COMPARE_EVERY_SECONDS, lease / 3), self._compare),
             Rhythm(
