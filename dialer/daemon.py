@@ -19,6 +19,7 @@ from dialer.crashpoints import passed
 from dialer.edges import wakeup
 from dialer.edges.carrier import Carrier
 from dialer.edges.clock import boot_seconds
+from dialer.edges.glance import Glance
 from dialer.edges.heart import Heart
 from dialer.edges.pace import Pace
 from dialer.edges.slots import Slots
@@ -111,6 +112,8 @@ class Daemon:
         url = secret(self._settings.redis_url)
         self._slots = Slots(url, self._namespace, self.worker, self._tally)
         stack.push_async_callback(self._slots.close)
+        self._glance = Glance(url, self._namespace)
+        stack.push_async_callback(self._glance.close)
         self._hints = wakeup.client(url)
         stack.push_async_callback(self._hints.aclose)
         self._carrier = Carrier(
@@ -192,7 +195,7 @@ class Daemon:
             unknown_seconds=s.unknown_after_seconds,
             lag_seconds=s.carrier_list_lag_seconds,
         )
-        self._reconciler = Reconciler(store, self._slots, lambda: self._roster.desks, self._clock)
+        self._reconciler = Reconciler(store, self._slots, self._glance, lambda: self._roster.desks, self._clock)
         sweeper = Sweeper(store)
         self._claims = Rhythm("claim", min(SCAN_EVERY_SECONDS, lease / 4), claimer.look)
         look_every = min(LOOK_EVERY_SECONDS, s.call_silent_after_seconds / 5, s.unknown_after_seconds / 5)

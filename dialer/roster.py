@@ -15,7 +15,9 @@ from dialer.rhythm import Tasks, insist
 from dialer.rules.gate import Gate
 from dialer.rules.holding import Holding, is_trusted
 from dialer.rules.model import Business, Grant, Intent, LiveAttempt, Terms
-from dialer.telemetry import logger
+from dialer.telemetry import fault, logger
+
+FIRST_LOOKS_AT_ONCE = 64
 
 log = logger()
 
@@ -44,6 +46,7 @@ class Roster:
         self._margin = margin_seconds
         self._clock = clock
         self._tasks = Tasks()
+        self._first_looks = asyncio.Semaphore(FIRST_LOOKS_AT_ONCE)
         self._leaving: list[Held] = []
         # Runs let go with calls live: their ends are still told in the log.
         self._gone: dict[int, Held] = {}
@@ -261,9 +264,24 @@ class Roster:
                 clock=self._clock,
             )
             self.desks[terms.business_id] = desk
-            self._desk_tasks[terms.business_id] = self._tasks.start(desk.serve())
+            self._desk_tasks[terms.business_id] = self._tasks.start(self._attend(desk))
         desk.limit = terms.business_limit
         return desk
+
+    async def _attend(self, desk: Desk) -> None:
+        # The first look of a desk is its dearest. Ten thousand at once would each wait for all others, longer than
+        # Redis is waited for, and all would believe that it is away.
+        async with self._first_looks:
+            await self._look_first(desk)
+        await desk.serve()
+
+    async def _look_first(self, desk: Desk) -> None:
+        try:
+            await desk.turn()
+        except DatabaseAway as error:
+            log.debug("desk waits", business_id=desk.business_id, error=str(error))
+        except Exception as error:  # noqa: BLE001
+            fault("desk", error)
 
     def _dial(self, holding: Holding, grants: list[Grant]) -> None:
         held = self.runs.get(holding.terms.run_id)

@@ -47,7 +47,9 @@ class Heart:
         except (*AWAY, asyncpg.PostgresError) as error:
             self.drop()
             raise DatabaseAway(f"beat: {type(error).__name__}") from error
-        return Beat({(r["run_id"], r["lease_epoch"]): r["verdict"] for r in rows})
+        verdicts = dict.fromkeys(epochs.items(), "beaten")
+        verdicts.update({(r["run_id"], r["lease_epoch"]): r["verdict"] for r in rows})
+        return Beat(verdicts)
 
     async def show_tally(self, snapshot: Mapping[str, Any], within_seconds: float) -> bool:
         """Put what this daemon has counted into its row, if the last beat left a connection. Raises DatabaseAway.

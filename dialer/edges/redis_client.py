@@ -33,6 +33,9 @@ class RedisClient(Protocol):
         """Run a script; all its keys carry one hash tag."""
 
     async def hgetall(self, key: str) -> dict[str, str]: ...
+    async def all_fields(self, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Key -> its hash, in one trip to each server; of servers that do not answer none."""
+
     async def keys(self, pattern: str) -> set[str]:
         """All keys that match, of all servers that answer. It goes through everything: not often."""
 

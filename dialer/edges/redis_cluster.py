@@ -10,15 +10,17 @@ A key that is being moved to another node just now counts as away: it is seconds
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ClusterDownError, ConnectionError, MovedError, TimeoutError
 
-from dialer.edges.redis_server import AWAY, Script, clock_ms, evaluate, eviction_policy, fields
+from dialer.edges.redis_server import AWAY, Script, all_fields, clock_ms, evaluate, eviction_policy, fields
 from dialer.telemetry import logger
 
 LEARN_EVERY_SECONDS = 0.25
@@ -47,6 +49,20 @@ class ClusterRedis:
 
     async def hgetall(self, key: str) -> dict[str, str]:
         return await self._at(key, lambda node: fields(node, key))
+
+    async def all_fields(self, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+        try:
+            kept: dict[str, list[str]] = defaultdict(list)
+            for key in keys:
+                kept[await self._home(key)].append(key)
+        except AWAY:
+            return {}
+        asked = (self._to(home, partial(all_fields, keys=those)) for home, those in kept.items())
+        found: dict[str, dict[str, str]] = {}
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if not _failed(answer):
+                found.update(answer)  # type: ignore[arg-type] # what failed is left out
+        return found
 
     async def keys(self, pattern: str) -> set[str]:
         async def of(node: redis.Redis) -> set[str]:

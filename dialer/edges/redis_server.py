@@ -37,6 +37,12 @@ class OneRedis:
     async def hgetall(self, key: str) -> dict[str, str]:
         return await fields(self.client, key)
 
+    async def all_fields(self, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+        try:
+            return await all_fields(self.client, keys)
+        except AWAY:
+            return {}
+
     async def keys(self, pattern: str) -> set[str]:
         return {key async for key in self.client.scan_iter(match=pattern, count=1000)}
 
@@ -77,6 +83,13 @@ async def evaluate(client: redis.Redis, script: Script, keys: Sequence[str], arg
 async def fields(client: redis.Redis, key: str) -> dict[str, str]:
     ask: Callable[..., Awaitable[Any]] = client.hgetall
     return dict(await ask(key))
+
+
+async def all_fields(client: redis.Redis, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+    asking = client.pipeline(transaction=False)
+    for key in keys:
+        asking.hgetall(key)
+    return dict(zip(keys, await asking.execute(), strict=True))
 
 
 async def clock_ms(client: redis.Redis) -> int:

@@ -1,9 +1,10 @@
 """A run that this process holds, as it sees it. Postgres decides; this only says what is worth asking for."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from dialer.rules.model import Terms
+from dialer.rules.model import Business, Terms
 
 REFUSALS_THAT_PAUSE = 5
 
@@ -75,3 +76,15 @@ class Holding:
 def is_trusted(holding: Holding, now: float, lease_seconds: float, margin_seconds: float) -> bool:
     """Is the lease certainly still ours? `trusted_from` is when the last good beat was *sent*."""
     return holding.held and now < holding.trusted_from + lease_seconds - margin_seconds
+
+
+def is_as_shown(runs: Collection[Holding], business: Business, members: Mapping[int, str], now: float) -> bool:
+    """Do the runs held here have all the calls of the business, want no more, and do Redis and Postgres show just
+    these? `members`: slot -> attempt, as Redis has them. Then there is nothing to tell anybody.
+    """
+    if not runs or any(h.limit != business.limit or h.reserved or h.wanted(now) for h in runs):
+        return False
+    ours = {attempt_id for holding in runs for attempt_id in holding.live}
+    if len(ours) != len(business.live) or len(members) != len(business.live):
+        return False
+    return all(a.attempt_id in ours and members.get(a.slot) == str(a.attempt_id) for a in business.live)

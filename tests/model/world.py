@@ -174,11 +174,12 @@ class World:
         """Prolong its leases; learn which are lost."""
         epochs = {run: h.terms.lease_epoch for run, h in daemon.runs.items()}
         found = await self.db.fetch(sql.query("beat"), daemon.id, list(epochs), list(epochs.values()), False)
-        for row in found:
-            if row["verdict"] == "beaten":
-                daemon.runs[row["run_id"]].trusted_from = self.clock.now
-            elif row["verdict"] == "lost":
-                daemon.lose(row["run_id"])
+        verdicts = dict.fromkeys(epochs, "beaten") | {row["run_id"]: row["verdict"] for row in found}
+        for run, verdict in verdicts.items():
+            if verdict == "beaten":
+                daemon.runs[run].trusted_from = self.clock.now
+            elif verdict == "lost":
+                daemon.lose(run)
 
     async def crash(self, daemon: Daemon) -> None:
         """It is gone with all it knew; another process starts in its place."""

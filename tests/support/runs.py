@@ -90,7 +90,7 @@ class Worker:
         rows = await self.db.fetch(
             sql.query("beat"), self.id, list(self.epochs), list(self.epochs.values()), False
         )
-        return {r["run_id"]: r["verdict"] for r in rows}
+        return dict.fromkeys(self.epochs, "beaten") | {r["run_id"]: r["verdict"] for r in rows}
 
 
 async def event(
