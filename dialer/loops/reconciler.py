@@ -50,19 +50,22 @@ class Reconciler:
         glance: Glance,
         desks: Callable[[], Mapping[int, ComparedDesk]],
         clock: Callable[[], float],
+        *,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._store = store
         self._slots = slots
         self._glance = glance
         self._desks = desks
         self._clock = clock
+        self._at_once = at_once
 
     async def compare(self) -> None:
         """Compare once. Raises DatabaseAway, or RedisAway after memory was compared all the same."""
         desks = dict(self._desks())
         away: RedisAway | None = None
         rest = 0.0
-        for part in _parts(desks):
+        for part in _parts(desks, self._at_once):
             await asyncio.sleep(rest)
             began_at = self._clock()
             away = await self._compare_part(part, away)
@@ -134,7 +137,7 @@ class Reconciler:
                 desk.wake()
 
 
-def _parts(desks: Mapping[int, ComparedDesk]) -> Iterator[dict[int, ComparedDesk]]:
+def _parts(desks: Mapping[int, ComparedDesk], at_once: int) -> Iterator[dict[int, ComparedDesk]]:
     left = iter(desks.items())
-    while part := dict(islice(left, AT_ONCE)):
+    while part := dict(islice(left, at_once)):
         yield part

@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from dialer.rules.holding import REFUSALS_THAT_PAUSE, Holding, is_trusted
-from dialer.rules.model import Terms
+from dialer.rules.holding import REFUSALS_THAT_PAUSE, Holding, is_as_shown, is_trusted
+from dialer.rules.model import Business, LiveAttempt, Terms
 
 
 def holding(*, queued: int = 10, concurrency: int = 5, limit: int = 3) -> Holding:
@@ -58,3 +58,21 @@ def test_trust_ends_a_margin_before_the_lease_counted_from_when_the_beat_was_sen
     assert not is_trusted(run, now=105.0, lease_seconds=6.0, margin_seconds=1.0)
     run.held = False
     assert not is_trusted(run, now=100.0, lease_seconds=6.0, margin_seconds=1.0)
+
+
+def test_settled_is_what_memory_redis_and_postgres_show_alike() -> None:
+    run, one, two = holding(limit=2), uuid4(), uuid4()
+    for slot, attempt in enumerate((one, two), start=1):
+        run.began(attempt, slot, slot, now=0)
+    live = (LiveAttempt(one, 1, 1), LiveAttempt(two, 1, 2))
+    members = {1: str(one), 2: str(two)}
+    business = Business(2, 2, live)
+    assert is_as_shown([run], business, members, 0)
+    assert not is_as_shown([], business, members, 0)
+    assert not is_as_shown([run], Business(2, 3, live), members, 0)
+    assert not is_as_shown([run], Business(2, 2, live[:1]), members, 0)
+    assert not is_as_shown([run], business, {1: str(one)}, 0)
+    assert not is_as_shown([run], business, {1: str(two), 2: str(one)}, 0)
+    assert not is_as_shown([run], business, {1: str(one), 2: str(uuid4())}, 0)
+    run.reserved[uuid4()] = 3
+    assert not is_as_shown([run], business, members, 0)
