@@ -1,3 +1,5 @@
+-- Long lists, and what grew with them.
+--
 -- A job belongs to a run that is there: found out once for each statement, no more for each row.
 --
 -- The foreign key looked for the run of every job by itself: half of what a list of a million cost. The trigger that
@@ -49,3 +51,6 @@ CREATE TRIGGER keep_job_in_run BEFORE UPDATE OF run_id ON outbound_call_jobs
     FOR EACH ROW WHEN (NEW.run_id <> OLD.run_id) EXECUTE FUNCTION keep_job_in_run();
 
 ALTER TABLE outbound_call_jobs DROP CONSTRAINT outbound_call_jobs_run_id_fkey;
+
+-- Whose a call is that a look-up found: without it every look went through all attempts there ever were.
+CREATE INDEX outbound_call_attempts_late_sid ON outbound_call_attempts (late_call_sid) WHERE late_call_sid IS NOT NULL;

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 from yarl import URL
 
 from control.context import CONTEXT
-from control.database import Database
 from control.payloads import LARGEST_PAGE
+from tests.control.counting import Counted
 from tests.control.house import House, news, sid
 from tests.support.runs import Worker, add_business, add_run
 
@@ -51,22 +50,6 @@ async def test_more_than_a_page_holds_is_a_whole_page(house: House) -> None:
         assert len(page["data"]) == LARGEST_PAGE
         rest = await house.ask("GET", f"/api/runs/{run.run_id}/jobs?limit={limit}&cursor={page['next_cursor']}")
         assert [job["job_id"] for job in rest.data["data"]] == [run.jobs[-1]]
-
-
-class Counted(Database):
-    """Notes the statements that answer requests; those of control's own loops go another way."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.asked: list[str] = []
-
-    async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Any]:
-        self.asked.append(name)
-        return await super().rows(name, *arguments, timeout=timeout)
-
-    async def row(self, name: str, *arguments: Any, timeout: float | None = None) -> Any:
-        self.asked.append(name)
-        return await super().row(name, *arguments, timeout=timeout)
 
 
 async def test_reads_are_as_many_statements_whatever_there_is_to_read(house: House, database: str) -> None:

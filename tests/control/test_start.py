@@ -9,7 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from yarl import URL
 
+from control.context import CONTEXT
+from control.leads import LEADS_IN_A_PIECE
 from dialer.edges import wakeup
+from tests.control.counting import Counted
 from tests.control.house import TWIML, Answer, House
 from tests.support.runs import assert_counters_match
 from tests.support.waiting import eventually
@@ -287,3 +290,31 @@ async def test_the_daemons_are_told(house: House, redis: Redis) -> None:
         "business_id": business_id,
         "run_id": started.data["run_id"],
     }
+
+
+@pytest.mark.parametrize("many", [1, 2 * LEADS_IN_A_PIECE + 1])
+async def test_a_start_is_as_many_statements_however_long_the_list(house: House, database: str, many: int) -> None:
+    business = await house.business()
+    counted = Counted(database)
+    await counted.open()
+    house.client.app[CONTEXT].database = counted
+    body = {
+        "business_id": business,
+        "leads": [{"phone": f"+12125{n:06}"} for n in range(many)],
+        "twiml": TWIML,
+        "from_number": "+15005550006",
+    }
+    try:
+        first = await house.ask("POST", "/api/runs", json=body)
+        assert first.data["queued"] == many, first.text
+        assert counted.asked == ["show_business", "insert_run", "COPY outbound_call_jobs"]
+        counted.asked.clear()
+        for expected in (
+            ["recall_answer", "show_business", "insert_run", "keep_answer", "COPY outbound_call_jobs"],
+            ["recall_answer"],
+        ):
+            await house.ask("POST", "/api/runs", json=body, headers={"Idempotency-Key": "once"})
+            assert counted.asked == expected
+            counted.asked.clear()
+    finally:
+        await counted.close()
