@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from dialer.edges.clock import boot_seconds
 from dialer.edges.glance import Glance
@@ -99,13 +100,14 @@ async def test_what_is_settled_is_left_alone(house: House) -> None:
     assert await house.compare() == [0, 0, 0]
 
 
-async def test_whatever_differs_is_compared_alone(house: House) -> None:
+async def test_whatever_differs_is_compared_alone(house: House, redis_url: str) -> None:
     kept, lost, ended, limited, wanting, shared, dropped = [await house.add() for _ in range(7)]
     await house.compare()
     businesses = dict(zip(map(id, house.desks.values()), house.desks, strict=True))
     # Redis lost one; a call has ended; the limit changed; a run wants more; others have calls too; memory knows less.
     stem = f"dialer:{{{house.slots._namespace}:{businesses[id(lost)]}}}"
-    await house.slots._redis.delete(f"{stem}:held")
+    async with redis.asyncio.Redis.from_url(redis_url) as plain:
+        await plain.delete(f"{stem}:held")
     await house.pool.execute(
         "SELECT refuse_attempt($1, 'busy', NULL, 'test')", next(iter(next(iter(ended.runs.values())).live))
     )
