@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 from dialer.edges import wakeup
 from dialer.edges.pace import Pace
 from dialer.edges.redis_client import RedisClient, open_redis
+from dialer.edges.redis_view import RedisView
 from dialer.edges.slots import Slots, Turn
 from dialer.edges.wakeup import Hint, Listener
 from dialer.errors import RedisAway
@@ -61,6 +63,7 @@ async def test_everything_that_is_asked_of_redis(url: str, namespace: str) -> No
         await _permits_are_spaced(url, namespace)
         await hints.ping()
         assert await hints.eviction_policies() == {"noeviction"}
+        await _a_person_sees_the_same(url)
 
 
 async def _slots_are_handed_on(one: Slots, two: Slots, namespace: str, hints: RedisClient, url: str) -> None:
@@ -91,6 +94,14 @@ async def _slots_are_handed_on(one: Slots, two: Slots, namespace: str, hints: Re
     assert (await asyncio.wait_for(heard.get(), 5)).kind == "run"
     ears.cancel()
     await asyncio.gather(ears, return_exceptions=True)
+
+
+async def _a_person_sees_the_same(url: str) -> None:
+    view = RedisView(url)
+    await view.ping()
+    assert await view.policies() == {"noeviction"}
+    assert abs(await view.clock() - time.time()) < 5
+    await view.close()
 
 
 def _set(event: asyncio.Event) -> Any:
