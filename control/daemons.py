@@ -9,7 +9,7 @@ from control.auth import Caller
 from control.context import CONTEXT, Context
 from control.database import Row
 from control.incoming import read_optional_payload, uuid_of
-from control.payloads import Drain
+from control.payloads import WithReason
 from control.problems import not_found
 from dialer.telemetry import logger
 
@@ -20,7 +20,7 @@ async def show(request: web.Request, _: Caller) -> web.Response:
 
 async def drain(request: web.Request, caller: Caller) -> web.Response:
     """It ends by itself when it has heard of it; a second time nothing is asked anew."""
-    wanted = await read_optional_payload(request, Drain)
+    wanted = await read_optional_payload(request, WithReason)
     context, daemon_id = request.app[CONTEXT], request.match_info["daemon_id"]
     asked: Row | None = await context.database.row(
         "drain_daemon", uuid_of(daemon_id, "daemon"), caller.actor, wanted.reason

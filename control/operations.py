@@ -223,7 +223,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             "Ask a daemon to drain, as by SIGTERM",
             _ok("It is asked, was before, or has ended.", shapes.OneDaemon),
             "It hears of it within five beats. Whoever keeps daemons running starts another, which was not asked.",
-            body=payloads.Drain,
+            body=payloads.WithReason,
             body_required=False,
         ),
         "metrics.metrics": Operation(

@@ -14,10 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from control.phones import e164, is_region
 
-LARGEST_ID = 2**63 - 1
-MOST_CONCURRENT = 10_000
-DEFAULT_PAGE, LARGEST_PAGE = 50, 500
-MOST_DIGITS = 18
+LARGEST_ID, MOST_CONCURRENT = 2**63 - 1, 10_000
+DEFAULT_PAGE, LARGEST_PAGE, MOST_DIGITS = 50, 500, 18
 # In characters, variables as JSON: what one lead may hold bounds what a page of jobs holds.
 LONGEST_LEAD_ID, LONGEST_NAME, LONGEST_VARIABLES = 255, 500, 16_384
 # In one list: the largest body has room for thirty times as many that are no leads, and each is answered.
@@ -198,17 +196,14 @@ class NewKey(Payload):
     role: Literal["member", "read_only"] = "member"
 
 
-class Action(Payload):
+class WithReason(Payload):
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class Action(WithReason):
     """Something done to runs. `business_id`: the one that the operator acts for."""
 
-    reason: Annotated[Text, Field(max_length=500)] | None = None
     business_id: Id | None = None
-
-
-class Drain(Payload):
-    """Something asked of a daemon, which is of no business."""
-
-    reason: Annotated[Text, Field(max_length=500)] | None = None
 
 
 class ForceCancel(Action):
