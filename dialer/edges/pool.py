@@ -57,7 +57,9 @@ class Statements:
 
     async def wait_for_schema(self, poll_seconds: float) -> None:
         """Wait until the schema is at least the one that these statements need."""
-        await wait_until_current(self._pool.acquire, poll_seconds=poll_seconds)
+        await wait_until_current(
+            lambda: self._lender.connection(CONNECT_WITHIN_SECONDS), poll_seconds=poll_seconds
+        )
 
     def terminate(self) -> None:
         """Cut every connection, now: whoever waits on one hears that the database is away."""

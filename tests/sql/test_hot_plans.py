@@ -138,7 +138,7 @@ def hot(crowd: Crowd) -> list[Asked]:
         ("renew_recordings", look, (crowd.worker.id, [1], [1])),
         ("daemons_alive", look, (6.0, None)),
         ("health_figures", look, (None, 30.0)),
-        ("gauges", look, (30.0,)),
+        ("gauges", look, (30.0, 6.0, 60.0)),
         ("tallies", look, (60.0, 100, 6.0)),
         ("find_api_key", look, (b"x",)),
         ("show_business", look, (crowd.business,)),
