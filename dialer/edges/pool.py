@@ -7,7 +7,7 @@ import asyncpg
 
 import sql
 from dialer.errors import DatabaseAway, DatabaseRefused
-from dialer.lender import Lender
+from dialer.lender import KEEP, Lender
 from dialer.telemetry import logger
 from sql.migrate import wait_until_current
 
@@ -34,9 +34,10 @@ log = logger()
 class Statements:
     """Open with `connect`, close with `close`. Every statement raises DatabaseAway when Postgres did not answer."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, keep: int = KEEP) -> None:
+        """`keep`: connections at hand at most; 0 where the pool is somebody else's."""
         self._pool = pool
-        self._lender = Lender(pool)
+        self._lender = Lender(pool, keep=keep)
 
     @classmethod
     async def connect(cls, dsn: str, connections: int = 10, *, prepared: int = PREPARED) -> Self:

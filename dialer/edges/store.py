@@ -14,6 +14,7 @@ import asyncpg
 from dialer.edges.pool import Statements
 from dialer.errors import DatabaseRefused
 from dialer.intake import Intake
+from dialer.lender import KEEP
 from dialer.rules.model import Business, CarrierEvent, Fact, Grant, Intent, Intents, LiveAttempt, Refusal, Terms
 
 
@@ -56,8 +57,8 @@ class UnknownAttempt:
 class Store(Statements):
     """What dialing asks of Postgres. Open with `connect`, close with `close`."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        super().__init__(pool)
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, keep: int = KEEP) -> None:
+        super().__init__(pool, keep=keep)
         self._intake = Intake(self._rows, take_apart_on=(DatabaseRefused,))
 
     # -- leases -----------------------------------------------------------------------------------------

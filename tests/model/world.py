@@ -61,7 +61,7 @@ class World:
         self.redis = rig.redis
         self.sabotage = sabotage
         self.clock = Clock(rig.db, rig.redis)
-        self.store = Store(rig.db)
+        self.store = Store(rig.db, keep=0)
         self.carrier = Carrier()
         self.daemons: list[Daemon] = []
         self.businesses: list[int] = []
