@@ -39,8 +39,8 @@ class RedisClient(Protocol):
     async def keys(self, pattern: str) -> set[str]:
         """All keys that match, of all servers that answer. It goes through everything: not often."""
 
-    async def clocks(self, keys: Iterable[str]) -> dict[str, int]:
-        """Home -> its clock in ms, of the homes of these keys that answer. Clocks of two servers may differ."""
+    async def clocks(self, keys: Iterable[str] | None = None) -> dict[str, int]:
+        """Home -> its clock in ms, of the homes of these keys (None: of all) that answer. Two may differ."""
 
     def home(self, key: str) -> str:
         """The server that keeps this key, as far as it is known: one name for all where there is one server."""

@@ -71,9 +71,9 @@ class ClusterRedis:
         found = await self._of_those_that_answer(await self._homes(), of)
         return set().union(*found.values())
 
-    async def clocks(self, keys: Iterable[str]) -> dict[str, int]:
+    async def clocks(self, keys: Iterable[str] | None = None) -> dict[str, int]:
         try:
-            homes = {await self._home(key) for key in keys}
+            homes = await self._homes() if keys is None else {await self._home(key) for key in keys}
             return await self._of_those_that_answer(homes, clock_ms)
         except AWAY:
             return {}
@@ -177,14 +177,16 @@ class ClusterRedis:
     async def _learn(self) -> None:
         known = list(dict.fromkeys([*filter(None, self._owners), *self._seeds]))
         random.shuffle(known)
+        failed: Exception = ConnectionError("no node of the cluster is known")
         for home in known:
             try:
                 ranges = await _asked(self._node(home), "CLUSTER SLOTS")
             except AWAY as error:
                 logger().debug("node of the cluster does not answer", node=home, error=type(error).__name__)
+                failed = error
                 continue
             return await self._take(_owners(ranges, home.rpartition(":")[0]))
-        raise ConnectionError("no node of the cluster answers")
+        raise failed
 
     async def _take(self, owners: list[str]) -> None:
         self._owners = owners

@@ -46,7 +46,7 @@ class OneRedis:
     async def keys(self, pattern: str) -> set[str]:
         return {key async for key in self.client.scan_iter(match=pattern, count=1000)}
 
-    async def clocks(self, keys: Iterable[str]) -> dict[str, int]:  # noqa: ARG002 - one server, one clock
+    async def clocks(self, keys: Iterable[str] | None = None) -> dict[str, int]:  # noqa: ARG002 - one server, one clock
         try:
             return {"": await clock_ms(self.client)}
         except AWAY:

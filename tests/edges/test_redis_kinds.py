@@ -21,7 +21,8 @@ from dialer.edges.slots import Slots, Turn
 from dialer.edges.wakeup import Hint, Listener
 from dialer.errors import RedisAway
 from dialer.rules.model import Business
-from tests.support.redises import Cluster, cluster, secured, secured_cluster, watched
+from tests.support.redises import Cluster, cluster, watched
+from tests.support.secured import secured, secured_cluster
 from tests.support.waiting import eventually
 
 LIMIT = 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dialer.edges.redis_client import open_redis
 from simulator import INSTANT
-from tests.support.redises import SLOTS, Cluster, Valkey, cluster, held_slots, secured, watched
+from tests.support.redises import SLOTS, Cluster, Valkey, cluster, held_slots, watched
+from tests.support.secured import secured
 from tests.support.waiting import eventually
 from tests.system.conftest import MakeStack
 from tests.system.stack import Process, Stack, numbers
