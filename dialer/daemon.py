@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 from dialer import beginning
 from dialer.archive import Archive
 from dialer.config import Settings, secret
-from dialer.crashpoints import passed
 from dialer.edges import wakeup
 from dialer.edges.carrier import Carrier
 from dialer.edges.clock import boot_seconds
@@ -24,8 +23,8 @@ from dialer.edges.heart import Heart
 from dialer.edges.pace import Pace
 from dialer.edges.slots import Slots
 from dialer.edges.wakeup import Hint, Listener
-from dialer.errors import TryAgainLater
 from dialer.held import Edges
+from dialer.leaving import CANCEL_SECONDS, Leaving
 from dialer.liveness import Liveness
 from dialer.loops.claimer import Claimer
 from dialer.loops.inquirer import Freed, Inquirer
@@ -45,11 +44,6 @@ COMPARE_OTHERS_EVERY_SECONDS = 60.0
 SWEEP_EVERY_SECONDS = 4.0
 # At the most: a fifth of the time after which a call is silent, or unknown.
 LOOK_EVERY_SECONDS = 2.0
-# SIGTERM to exit is ten seconds at most: eight for requests on the wire, the rest for giving everything back.
-DRAIN_SECONDS = 8.0
-GIVE_BACK_SECONDS = 1.5
-LEAVE_SECONDS = 8.6
-CANCEL_SECONDS = 0.3
 # No look for runs takes so long while Postgres answers.
 STANDSTILL_SECONDS = 300.0
 
@@ -276,42 +270,8 @@ class Daemon:
     # -- drain ------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Nothing new; leases go back at once; requests on the wire are awaited; live calls go on without us."""
-        log.info("DRAIN", runs=len(self._roster.runs))
-        passed("drain.begun")
-        self._roster.stop()
-        self._archive.stop()
-        leaving = asyncio.ensure_future(self._leave())
-        insisted = asyncio.ensure_future(self._insisted.wait())
-        await asyncio.wait([leaving, insisted], timeout=LEAVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not leaving.done():
-            # Postgres does not answer, or somebody insists: a connection that is waited for ends here.
-            log.warning("LEFT_IN_HASTE", insisted=self._insisted.is_set())
-            self._store.terminate()
-            self._archive.terminate()
-        await cancelled([leaving, insisted], CANCEL_SECONDS)
-        log.info("STOPPED", worker=str(self.worker))
-
-    async def _leave(self) -> None:
-        begun_at = self._clock()
-        # Slots that were only named, and the leases, first: others can go on while we wait for the wire.
-        try:
-            async with asyncio.timeout(GIVE_BACK_SECONDS):
-                await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
-                await self._hand_over()
-        except (TimeoutError, TryAgainLater) as error:
-            log.warning("leases not handed over: they expire by themselves", error=type(error).__name__)
-        await asyncio.gather(
-            self._roster.drain(max(begun_at + DRAIN_SECONDS - self._clock(), 0.0)), self._archive.drain()
-        )
-        await asyncio.gather(*(d.turn() for d in self._roster.desks.values()), return_exceptions=True)
-
-    async def _hand_over(self) -> None:
-        for run_id, business_id in await self._store.hand_over(self.worker):
-            log.info("RUN_HANDED_OVER", run_id=run_id, business_id=business_id)
-            await self._publish(Hint("run", business_id, run_id))
-        passed("drain.handed_over")
-        await self._store.end_daemon(self.worker)
+        leaving = Leaving(self.worker, self._store, self._roster, self._archive, self._publish, self._clock)
+        await leaving.go(self._insisted)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """Await, but not past a stop; None then."""
