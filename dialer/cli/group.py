@@ -1,7 +1,8 @@
 """The group of commands, which turns every foreseen trouble into a message and an exit code."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import click
@@ -21,11 +22,30 @@ def example(*lines: str) -> str:
     return "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
 
 
+class Loaded(Mapping[str, click.Command]):
+    """Commands by name, each loaded when it is asked for: a short one does not wait for the others' libraries."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """`places`: name -> module, the command being named in it as it is itself."""
+        self._places = places
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(self._places[name]), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 class Commands(click.Group):
     """Lists its commands in the order given, and lets no exception of ours become a traceback."""
 
-    def __init__(self, name: str, commands: Sequence[click.Command], **details: Any) -> None:
-        super().__init__(name, commands={str(command.name): command for command in commands}, **details)
+    def __init__(self, name: str, places: Mapping[str, str], **details: Any) -> None:
+        super().__init__(name, **details)
+        self.commands = Loaded(places)  # type: ignore[assignment] # nothing is ever added to it
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the base class's signature
         return list(self.commands)
