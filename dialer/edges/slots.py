@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,14 @@ class Drift:
     granted: tuple[Grant, ...]
 
 
+@dataclass(slots=True)
+class _Trips:
+    """Trips to one server: so many at once, and how many have failed."""
+
+    at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TRIPS_AT_ONCE))
+    failures: int = 0
+
+
 class Slots:
     """The slots of every business of one installation, seen from one daemon."""
 
@@ -83,7 +92,7 @@ class Slots:
         self._redis = open_redis(redis_url, timeout_seconds)
         # The client takes no more than a hundred connections, and fails whoever wants one more: a crowd of
         # businesses would believe that Redis is away.
-        self._trips = asyncio.Semaphore(TRIPS_AT_ONCE)
+        self._trips: defaultdict[str, _Trips] = defaultdict(_Trips)
         self._namespace = namespace
         self._daemon = str(daemon)
         self._tally = tally or Tally()
@@ -186,11 +195,18 @@ class Slots:
         return [f"{stem}:held", f"{stem}:line", f"{stem}:tickets", f"{stem}:turns"]
 
     async def _run(self, script: Script, business_id: int, ask: dict[str, Any]) -> dict[str, Any]:
-        try:
-            async with self._trips:
+        trips = self._trips[self.home(business_id)]
+        failures = trips.failures
+        async with trips.at_once:
+            if trips.failures != failures:
+                # Whoever was before us waited for it in vain: a crowd that did so one after the other would wait
+                # for minutes, and Postgres can name slots at once.
+                raise RedisAway("it failed those before us")
+            try:
                 text = await self._redis.run(script, self._keys(business_id), [json.dumps(ask)])
-        except AWAY as error:
-            raise RedisAway(type(error).__name__) from error
+            except AWAY as error:
+                trips.failures += 1
+                raise RedisAway(type(error).__name__) from error
         answer: dict[str, Any] = json.loads(text)
         return answer
 

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from dialer.edges import wakeup
-from dialer.edges.slots import Slots, Turn, TurnAnswer
+from dialer.edges.slots import TRIPS_AT_ONCE, Slots, Turn, TurnAnswer
 from dialer.errors import RedisAway
 from dialer.rules.model import Business, LiveAttempt
 from tests.edges.conftest import Join
@@ -251,3 +251,25 @@ async def test_a_crowd_of_businesses_is_served_by_the_connections_there_are(
         assert all(drift.rebuilt for drift in found)
     finally:
         await slots.close()
+
+
+async def test_a_crowd_before_a_redis_that_hangs_does_not_wait_in_turns(namespace: str) -> None:
+    """Those who wait behind one that failed fail with it: Postgres names their slots."""
+    asked = 0
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    slots = Slots(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", namespace, uuid4())
+    try:
+        crowd = (slots.turn(Turn(business, 1, want=[(1, ids(1))])) for business in range(300))
+        found = await asyncio.gather(*crowd, return_exceptions=True)
+        assert {type(one) for one in found} == {RedisAway}
+        assert asked <= 2 * TRIPS_AT_ONCE, "a trip and its retry for each that went, none for those behind them"
+    finally:
+        await slots.close()
+        server.close()
