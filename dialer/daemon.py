@@ -134,6 +134,11 @@ class Daemon:
         return True
 
     def _build(self) -> None:
+        self._build_dialing()
+        self._build_looking()
+
+    def _build_dialing(self) -> None:
+        """What holds runs and dials them."""
         s, store = self._settings, self._store
         lease, beat = s.takeover_after_seconds, s.heartbeat_interval_seconds
         margin = min(1.0, lease / 6)
@@ -171,6 +176,10 @@ class Daemon:
             interval_seconds=beat,
             clock=self._clock,
         )
+
+    def _build_looking(self) -> None:
+        """What looks again and again: for runs, for calls in doubt, for what differs."""
+        s, store, lease = self._settings, self._store, self._settings.takeover_after_seconds
         claimer = Claimer(
             store,
             self.worker,
