@@ -73,6 +73,7 @@ class Caller:
         self._stopping = asyncio.Event()
         self._placing: dict[UUID, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[None]] = set()
+        self._room = 0  # on the wire, for requests that have not begun
 
     def grant(self, grants: Sequence[Grant]) -> None:
         """Slots were named for this run."""
@@ -149,15 +150,15 @@ class Caller:
 
     async def _dial_some(self) -> None:
         wanted = len(self._grants)
-        room = self._wire.room_now(wanted) or await self._unless_stopped(self._wire.room(wanted)) or 0
-        begun = 0
+        self._room = self._wire.room_now(wanted) or await self._unless_stopped(self._wire.room(wanted)) or 0
         try:
-            begun = await self._dial_as_many(room) if room else 0
+            if self._room:
+                await self._dial_as_many(self._room)
         finally:
-            self._wire.leave(room - begun)
+            self._wire.leave(self._room)
 
-    async def _dial_as_many(self, room: int) -> int:
-        """Dial so many of the grants at most; returns how many requests have begun."""
+    async def _dial_as_many(self, room: int) -> None:
+        """Dial so many of the grants at most."""
         moments = await self._permits_unless_stopped(room)
         passed("permit.taken")
         self._grants.sort(key=lambda g: g.slot)
@@ -165,10 +166,11 @@ class Caller:
         may_dial = self._around.is_trusted(self.holding) and not self._stopping.is_set()
         count = self._gate.admit(len(grants), self._clock()) if may_dial else 0
         self._give_back(grants[count:])
-        return await self._intend(grants[:count], moments) if count else 0
+        if count:
+            await self._intend(grants[:count], moments)
 
-    async def _intend(self, grants: list[Grant], moments: list[float]) -> int:
-        """Write intents and begin their requests; returns how many."""
+    async def _intend(self, grants: list[Grant], moments: list[float]) -> None:
+        """Write intents and begin their requests."""
         run = self.holding.terms
         send_by = self._clock() + min(SEND_WITHIN_SECONDS, run.ring_timeout_seconds)
         passed("intent.sent")
@@ -180,14 +182,14 @@ class Caller:
             self._gate.not_sent()
             self._give_back(grants)
             self.holding.rest_until = self._clock() + REST_SECONDS
-            return 0
+            return
         except DatabaseAway as error:
             log.warning("INTENT_UNCERTAIN", run_id=run.run_id, error=str(error))
             self._gate.not_sent()
             self._begin(self._undo([g.attempt_id for g in grants]), None)
             self._give_back(grants)
             self._desk.doubt()
-            return 0
+            return
         passed("intent.committed")
         log.debug("intents", run_id=run.run_id, written=len(answer.written), refused=len(answer.refused))
         if answer.business_limit is not None and answer.queued_left is not None:
@@ -202,7 +204,6 @@ class Caller:
             self._book(intent)
         for refusal in answer.refused:
             self._take_refusal(refusal)
-        return len(answer.written)
 
     def _book(self, intent: Intent) -> None:
         self.holding.began(intent.attempt_id, intent.slot, intent.job_id, self._clock())
@@ -284,6 +285,7 @@ class Caller:
         """Start a task that `drain` knows. One with an attempt id is a request that may be on the wire."""
         task = asyncio.ensure_future(work)
         if attempt_id is not None:
+            self._room -= 1  # it goes with the request, whatever befalls us from now on
             self._placing[attempt_id] = task
             task.add_done_callback(lambda _: self._answered(attempt_id))
         else:

@@ -31,12 +31,16 @@ class Around:
 
     worker: UUID
     tally: Tally = field(default_factory=Tally)
+    is_faulty: bool = False
 
     def is_trusted(self, holding: Holding) -> bool:
         return True
 
     def lost(self, holding: Holding, why: str) -> None: ...
-    def committed(self, attempt_id: UUID) -> None: ...
+    def committed(self, attempt_id: UUID) -> None:
+        if self.is_faulty:
+            raise RuntimeError("a fault of ours")
+
     def not_used(self, holding: Holding, attempt_id: UUID, *, taken: bool = False) -> None: ...
     def doubt(self) -> None: ...
     def wake(self) -> None: ...
@@ -76,9 +80,16 @@ async def bench(database: str) -> AsyncIterator[Bench]:
 
 
 def caller_of(
-    bench: Bench, holding: Holding, worker: UUID, permits: Any, settle: Any, wire: Wire | None = None
+    bench: Bench,
+    holding: Holding,
+    worker: UUID,
+    permits: Any,
+    settle: Any,
+    wire: Wire | None = None,
+    *,
+    is_faulty: bool = False,
 ) -> Caller:
-    around = Around(worker)
+    around = Around(worker, is_faulty=is_faulty)
     return Caller(
         holding,
         around,
@@ -183,3 +194,25 @@ async def test_no_intent_is_written_for_which_there_is_no_room_on_the_wire(pool:
         "what was not used and what was answered comes back, once"
     )
     assert await pool.fetchval("SELECT count(*) FROM outbound_call_attempts") == 2
+
+
+async def test_room_on_the_wire_comes_back_once_after_a_fault_too(pool: Any, bench: Bench) -> None:
+    """A request that has begun brings back its own; a fault while it is booked brings back the rest."""
+    holding, worker = await claimed(pool, bench, 4)
+    answered: list[int] = []
+
+    async def settle(intent: Intent, outcome: Outcome) -> None:
+        answered.append(intent.slot)
+
+    async def permits(wanted: int, committed: bool) -> list[float]:
+        return [boot_seconds()] * wanted
+
+    wire = Wire(most=3)
+    caller = caller_of(bench, holding, worker, permits, settle, wire, is_faulty=True)
+    serving = asyncio.create_task(caller.serve())
+    caller.grant([Grant(holding.terms.run_id, uuid4(), slot) for slot in (1, 2)])
+    await eventually(lambda: answered == [1])
+    caller.stop()
+    await serving
+    await caller.drain(None)
+    assert (wire.room_now(5), wire.room_now(5)) == (3, 0)
