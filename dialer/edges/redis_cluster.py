@@ -86,11 +86,13 @@ class ClusterRedis:
         homes = sorted(await self._homes())
         if self._speaker not in homes:
             self._speaker = random.choice(homes)  # noqa: S311 - which one matters to nobody
+        # Kept aside: while we wait another one who publishes may choose a node of a newer map.
+        speaker = self._speaker
         try:
-            await self._to(self._speaker, lambda node: node.publish(channel, text))
+            await self._to(speaker, lambda node: node.publish(channel, text))
         except AWAY:
-            self._speaker = homes[(homes.index(self._speaker) + 1) % len(homes)]
-            await self._to(self._speaker, lambda node: node.publish(channel, text))
+            self._speaker = speaker = homes[(homes.index(speaker) + 1) % len(homes)]
+            await self._to(speaker, lambda node: node.publish(channel, text))
 
     async def ping(self) -> None:
         await asyncio.gather(*(self._to(home, _is_well) for home in await self._homes()))
