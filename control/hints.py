@@ -9,7 +9,7 @@ from dialer.edges import wakeup
 from dialer.edges.redis_client import RedisClient
 from dialer.edges.wakeup import Hint
 from dialer.errors import TryAgainLater
-from dialer.telemetry import logger
+from dialer.telemetry import fault, logger
 
 MOST_WAITING = 1000
 LAST_WORDS_SECONDS = 0.5
@@ -59,7 +59,11 @@ class Hints:
         while True:
             await self._something.wait()
             self._something.clear()
-            await self._say_all()
+            try:
+                await self._say_all()
+            except Exception as error:  # noqa: BLE001 - it must be seen, and must not silence all that come later
+                fault("hints", error)
+                self._waiting.clear()
             if not self._waiting:
                 self._nothing.set()
 
