@@ -63,40 +63,37 @@ class Reconciler:
     async def compare(self) -> None:
         """Compare once. Raises DatabaseAway, or RedisAway after memory was compared all the same."""
         desks = dict(self._desks())
-        away: RedisAway | None = None
+        silent: set[str] = set()
         rest = 0.0
         for part in _parts(desks, self._at_once):
             await asyncio.sleep(rest)
             began_at = self._clock()
-            away = await self._compare_part(part, away)
+            await self._compare_part(part, silent)
             rest = min(REST * (self._clock() - began_at), MOST_REST_SECONDS * len(part) / len(desks))
-        if away is not None:
-            raise away
+        if silent:
+            raise RedisAway("no answer")
 
-    async def _compare_part(self, desks: Mapping[int, ComparedDesk], away: RedisAway | None) -> RedisAway | None:
-        """Returns why not all could be compared with Redis. `away`: it was a moment ago, and is not asked again."""
+    async def _compare_part(self, desks: Mapping[int, ComparedDesk], silent: set[str]) -> None:
+        """`silent`: servers (see Slots.home) that have not answered in this round. They are asked no more, or every
+        desk of theirs would wait. Those whose server answers are compared all the same.
+        """
         read_at = self._clock()
-        shown = Shown({}, {}) if away else await self._glance.of(list(desks))
-        clocks = dict(shown.clocks)
-        if not clocks:
-            away = away or RedisAway("no clock")
+        asked = [business_id for business_id in desks if self._slots.home(business_id) not in silent]
+        shown = await self._glance.of(asked) if asked else Shown({}, {})
         for business in await self._store.businesses(list(desks)):
             passed("compare.read")
             desk, home = desks[business.business_id], self._slots.home(business.business_id)
             if self._is_settled(desk, business, shown):
                 continue
             try:
-                if home in clocks:
-                    await desk.compare(business, clocks[home], read_at)
+                if home not in silent and home in shown.clocks:
+                    await desk.compare(business, shown.clocks[home], read_at)
                     continue
-                away = away or RedisAway("no clock")
             except RedisAway as error:
-                # The first that fails to answer is asked no more in this round, or every desk of it would wait.
-                del clocks[home]
-                away = error
+                log.debug("not compared", business_id=business.business_id, error=str(error))
+            silent.add(home)
             desk.see(business, read_at)
         await self._refill(desks)
-        return away
 
     def _is_settled(self, desk: ComparedDesk, business: Business, shown: Shown) -> bool:
         if desk.degraded or desk.active_elsewhere:

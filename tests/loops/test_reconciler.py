@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 from dialer.edges.clock import boot_seconds
-from dialer.edges.glance import Glance
+from dialer.edges.glance import Glance, Shown
 from dialer.edges.slots import Slots
 from dialer.edges.store import Store
 from dialer.errors import RedisAway
@@ -138,3 +138,32 @@ async def test_without_redis_memory_is_compared_all_the_same(house: House) -> No
         await Reconciler(house.store, house.slots, away, lambda: house.desks, boot_seconds).compare()
     await away.close()
     assert (desk.seen, desk.compared) == (1, 0)
+
+
+class Half:
+    """Every other business is on a server that does not answer."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self.asked: list[int] = []
+
+    def home(self, business_id: int) -> str:
+        return "well" if business_id % 2 else "away"
+
+    async def of(self, business_ids: list[int]) -> Shown:
+        self.asked += business_ids
+        return Shown({"well": await self._slots.now_ms(1)}, {})
+
+
+async def test_a_server_that_is_away_costs_only_those_that_it_keeps(house: House) -> None:
+    for _ in range(6):
+        await house.add()
+    half: Any = Half(house.slots)
+    compares = Reconciler(house.store, half, half, lambda: house.desks, boot_seconds, at_once=2)
+    with pytest.raises(RedisAway):
+        await compares.compare()
+    found = {business_id: (desk.compared, desk.seen) for business_id, desk in house.desks.items()}
+    assert found == {b: (1, 0) if b % 2 else (0, 1) for b in house.desks}
+    first, *more = [b for b in house.desks if b % 2 == 0]
+    assert first in half.asked
+    assert not {*more} & {*half.asked}, "it did not answer a moment ago"
