@@ -70,6 +70,8 @@ class Desk:
         """A run is not ours any more; the slots named for it go back."""
         holding = self.runs.pop(run_id, None)
         if holding is not None:
+            # While it was here, comparisons may have been at a glance, which says nothing of this.
+            self._quiet = False
             for attempt_id, slot in holding.reserved.items():
                 self._next.release.append((slot, attempt_id))
             holding.reserved.clear()
