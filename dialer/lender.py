@@ -55,9 +55,12 @@ class Lender:
         """Give all that are at hand to the pool; none is kept that comes back later."""
         self._age += 1
         left, self._at_hand = self._at_hand, []
-        for connection in left:
-            with suppress(asyncpg.InterfaceError, OSError):
-                await self._pool.release(connection, timeout=RETURN_WITHIN_SECONDS)
+        # Side by side: when they are dead, each is waited for in vain.
+        await asyncio.gather(*map(self._give_back, left))
+
+    async def _give_back(self, connection: Any) -> None:
+        with suppress(asyncpg.InterfaceError, OSError):
+            await self._pool.release(connection, timeout=RETURN_WITHIN_SECONDS)
 
     def _pick(self) -> Any:
         while self._at_hand:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from dialer.lender import Lender, NoneFree
+from dialer.lender import KEEP, RETURN_WITHIN_SECONDS, Lender, NoneFree
+from tests.support.proxy import proxy_before
 from tests.support.waiting import eventually
 
 PID = "SELECT pg_backend_pid()"
@@ -94,3 +96,18 @@ async def test_after_a_replacement_none_of_before_is_lent(small: Any) -> None:
         await lender.replace_all()
     assert await pid(lender) not in before
     await lender.close()
+
+
+async def test_many_that_are_dead_cost_no_more_than_one(database: str) -> None:
+    """A carrier waits five seconds for its callback, and the statement that found out has cost most of them."""
+    async with proxy_before(database) as proxy:
+        opened = await asyncpg.create_pool(proxy.url, min_size=0, max_size=KEEP, command_timeout=10)
+        lender = Lender(opened)
+        async with AsyncExitStack() as stack:
+            for _ in range(KEEP):
+                await stack.enter_async_context(lender.connection(5))
+        proxy.forget()
+        async with asyncio.timeout((KEEP - 1) * RETURN_WITHIN_SECONDS):
+            await lender.replace_all()
+        assert await pid(lender)
+        opened.terminate()
