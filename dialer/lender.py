@@ -37,8 +37,9 @@ class Lender:
         try:
             yield connection
         except BaseException:
-            # Something may still be under way on it: the pool knows how to find out.
-            await self._pool.release(connection, timeout=within_seconds)
+            # Something may still be under way on it: the pool knows how to find out. What was raised goes on,
+            # whatever comes of that: a cancellation above all.
+            await self._give_back(connection)
             raise
         if age != self._age or self._asking or len(self._at_hand) >= self._keep or not _is_open(connection):
             await self._pool.release(connection, timeout=within_seconds)

@@ -111,3 +111,24 @@ async def test_many_that_are_dead_cost_no_more_than_one(database: str) -> None:
             await lender.replace_all()
         assert await pid(lender)
         opened.terminate()
+
+
+async def test_a_cancellation_is_one_though_the_server_never_confirms_it(database: str) -> None:
+    async with proxy_before(database) as proxy:
+        opened = await asyncpg.create_pool(proxy.url, min_size=0, max_size=1, command_timeout=10)
+        lender = Lender(opened)
+
+        async def ask() -> int:
+            try:
+                return await pid(lender)
+            except TimeoutError:
+                return 0
+
+        assert await ask()
+        proxy.freeze()
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        opened.terminate()
