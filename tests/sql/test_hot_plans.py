@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 import sql
 from tests.support.runs import Worker, add_business, add_run, event
 
@@ -154,6 +156,29 @@ async def test_nothing_hot_goes_through_a_table(pool: Any) -> None:
     await pool.execute("VACUUM ANALYZE")
     found |= {f"{name}, after ANALYZE": n for name, n in await _above(pool, asked)}
     assert found == {}
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_an_intent_planned_before_the_lists_came_goes_through_none_of_them(
+    pool: Any, is_analyzed: bool
+) -> None:
+    """A daemon's connection plans it once, when it is new: often among empty tables, or small ones."""
+    business = await add_business(pool, limit=50)
+    first, later = [(await add_run(pool, business, 20)).run_id for _ in range(2)]
+    worker = await Worker.join(pool)
+    await worker.claim()
+    if is_analyzed:
+        await pool.execute("ANALYZE")
+    async with pool.acquire() as db:
+        asked = first, worker.id, worker.epochs[first], 0, [uuid4()], [1], ACCOUNT
+        await db.fetch(sql.query("write_intents"), *asked)
+        await db.execute(
+            """INSERT INTO outbound_call_jobs (run_id, business_id, position, phone)
+               SELECT $1, $2, 100 + n, '+1' || (2000000000 + n) FROM generate_series(1, $3::integer) AS n""",
+            *(later, business, JOBS),
+        )
+        asked = later, worker.id, worker.epochs[later], 0, [uuid4()], [2], ACCOUNT
+        assert await _pages(db, "write_intents", asked) <= MOST_PAGES_OF_A_CALL
 
 
 async def _above(pool: Any, asked: list[Asked]) -> list[tuple[str, int]]:
