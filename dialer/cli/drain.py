@@ -40,8 +40,11 @@ def drain(
     What keeps daemons running (systemd, Kubernetes, `dialer up`) starts another in its place: to have none there,
     tell it so first. With no other daemon runs wait as `pending`. To do it again is harmless.
     """
-    if (target is None) != everyone:
+    # An empty one, as of a variable that is not set, would be the beginning of every id.
+    if bool(target) == everyone:
         raise BadInput("name a daemon or a host, or say --all")
+    if client.token is None:
+        raise Failed("this needs the operator's token: set DIALER_TOKEN")
     chosen = _chosen(expect(health_of(client), "daemons")["daemons"], target)
     asked = [_ask(client, daemon["id"], reason) for daemon in chosen]
     if wait:

@@ -56,6 +56,7 @@ async def test_who_is_meant(server: Server, three: dict[str, str], named: list[s
         (["jaffa"], 1, "no live daemon"),
         ([], 2, "--all"),
         (["haifa", "--all"], 2, "--all"),
+        ([""], 2, "--all"),
     ],
 )
 async def test_nobody_is_asked_on_a_guess(
@@ -65,6 +66,19 @@ async def test_nobody_is_asked_on_a_guess(
     assert (said.code, said.out) == (code, "")
     assert why in said.err
     assert asked(server) == set()
+
+
+async def test_an_empty_name_is_not_the_only_daemon(server: Server) -> None:
+    server.answer("/api/health", ok({"status": "ok", "daemons": [daemon(ONE)]}))
+    server.answer(f"/api/daemons/{ONE}/drain", ok(daemon(ONE)))
+    said = await dialer("drain", "", more={"DIALER_URL": server.url, "DIALER_TOKEN": "secret"})
+    assert (said.code, asked(server)) == (2, set())
+
+
+async def test_without_a_token_it_says_what_is_missing(server: Server) -> None:
+    server.answer("/api/health", ok({"status": "ok"}))
+    said = await dialer("drain", "--all", more={"DIALER_URL": server.url})
+    assert (said.code, said.err) == (1, "Error: this needs the operator's token: set DIALER_TOKEN\n")
 
 
 async def test_waiting_looks_until_it_is_gone(server: Server, three: dict[str, str]) -> None:
