@@ -60,7 +60,8 @@ def list_slots(business: int | None, drifted: bool, as_json: bool) -> None:
     else:
         print_table(_SEEN, (_row(one) for one in shown))
     differing = sum(one.state in DRIFTED for one in seen)
-    say(f"{len(seen)} slots are held, " + (f"{differing} drifted" if differing else "all as they should be"))
+    held = "1 slot is" if len(seen) == 1 else f"{len(seen)} slots are"
+    say(f"{held} held, " + (f"{differing} drifted" if differing else "all as they should be"))
 
 
 @slots.command(epilog=example("dialer slots reconcile", "dialer slots reconcile --business 4"))

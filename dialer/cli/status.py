@@ -1,5 +1,6 @@
 """`dialer status`: how things are, once or again and again."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -31,17 +32,27 @@ from dialer.cli.show import (
 )
 from dialer.cli.troubles import LONGEST_WAIT_SECONDS, Refused, Unreachable
 
+LONGEST_WATCH_SECONDS = 86_400.0
+
 _DAEMON_COLUMNS = ("daemon", "host", "pid", "since", "runs", "live")
 
 Facts = list[tuple[str, object]]
 Rows = list[tuple[object, ...]]
 
 
+def _number(_ctx: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    # It is in every range: no comparison with it says otherwise.
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number.")
+    return value
+
+
 @click.command(epilog=example("dialer status", "dialer status --watch 2"))
 @click.option(
     "--watch",
     "every",
-    type=click.FloatRange(min=0.2),
+    type=click.FloatRange(min=0.2, max=LONGEST_WATCH_SECONDS),
+    callback=_number,
     is_flag=False,
     flag_value=2.0,
     metavar="S",

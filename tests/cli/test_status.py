@@ -112,6 +112,12 @@ async def test_a_wrong_token_and_a_silent_server_fail(server: Server, watched: d
     assert (silent.code, silent.out, len(silent.err.splitlines())) == (1, "", 1)
 
 
+@pytest.mark.parametrize("every", ["0", "nan", "inf", "often"])
+async def test_what_no_clock_can_wait_for(watched: dict[str, str], every: str) -> None:
+    said = await dialer("status", "--watch", every, more=watched)
+    assert (said.code, said.out, "Invalid value for '--watch'" in said.err) == (2, "", True)
+
+
 async def test_watching_without_a_terminal_gives_a_line_for_each_look(
     server: Server, watched: dict[str, str]
 ) -> None:
