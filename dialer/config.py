@@ -4,6 +4,7 @@ Every secret may also be given as `NAME_FILE`, the path of a file that holds it.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ SECRETS = (
     "DIALER_ADMIN_TOKEN",
     "METRICS_TOKEN",
 )
+MASK = "********"
+_CREDENTIALS = re.compile(r"^([a-z]+://)[^/?#]*@", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -186,8 +189,8 @@ def refuse_unreachable_callbacks(settings: Settings) -> None:
     """Raise CheckYourSettings when the real carrier would be given callback URLs that lead to itself."""
     if is_loopback(settings.callback_base_url) and not is_loopback(settings.twilio_api_base_url):
         what = (
-            f"{settings.callback_base_url} cannot be reached by the carrier; set it to a public https:// URL that "
-            "leads to control (to try things out, a tunnel such as ngrok or cloudflared gives one)"
+            f"{without_password(settings.callback_base_url)} cannot be reached by the carrier; set it to a public "
+            "https:// URL that leads to control (to try things out, a tunnel such as ngrok or cloudflared gives one)"
         )
         raise CheckYourSettings(_as_message([("PUBLIC_BASE_URL", what)]))
 
@@ -196,6 +199,11 @@ def is_loopback(url: str) -> bool:
     """Whether a URL leads to the very machine that uses it."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")  # noqa: S104 - compared, not bound
+
+
+def without_password(url: str) -> str:
+    """A URL for people to see: what stands before its host may be a secret."""
+    return _CREDENTIALS.sub(rf"\1{MASK}@", url)
 
 
 def secret(value: SecretStr | None) -> str:

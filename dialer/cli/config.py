@@ -9,9 +9,7 @@ import click
 from dialer import config as settings_of
 from dialer.cli.group import example
 from dialer.cli.show import json_option, print_json_list, print_table
-from dialer.config import SECRETS, Settings
-
-MASK = "********"
+from dialer.config import MASK, SECRETS, Settings, without_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def show(as_json: bool) -> None:
 
 
 def in_force(settings: Settings, environment: Mapping[str, str]) -> Iterator[Setting]:
-    """Every setting, in the order of the class."""
+    """Every setting, in the order of the class. A password within a URL is masked as well."""
     for field in Settings.model_fields:
         name = field.upper()
         is_secret = name in SECRETS
@@ -78,4 +76,4 @@ def _text(value: object) -> str:
     """As it would stand in the variable."""
     if isinstance(value, bool):
         return str(int(value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else without_password(str(value))

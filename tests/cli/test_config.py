@@ -62,6 +62,12 @@ def test_no_secret_is_ever_shown() -> None:
         assert TOKEN not in result.stdout + result.stderr
 
 
+def test_nor_the_password_in_an_address() -> None:
+    given = dict.fromkeys(("PUBLIC_BASE_URL", "TWILIO_API_BASE_URL"), f"https://joe:{TOKEN}@x.example/a@b")
+    found = by_name(show("--json", **given))
+    assert {found[name][0] for name in given} == {"https://********@x.example/a@b"}
+
+
 def test_faults_are_told_instead() -> None:
     result = show(CONTROL_PORT="x", RATE_LIMIT_PER_SECOND="-1")
     assert (result.exit_code, result.stdout) == (2, "")

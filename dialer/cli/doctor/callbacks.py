@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from dialer.cli.doctor.findings import Finding, fail, ok, warn
 from dialer.cli.doctor.view import View
-from dialer.config import is_loopback, secret
+from dialer.config import is_loopback, secret, without_password
 from dialer.edges.knock import Answered, knock
 
 URL, ROUND_TRIP = "callback URL", "callback round trip"
@@ -19,9 +19,10 @@ async def look(view: View) -> list[Finding]:
     url = settings.callback_base_url
     carrier_is_here = is_loopback(settings.twilio_api_base_url)
     answered = await knock(url, settings.twilio_account_sid or "", secret(settings.twilio_auth_token))
+    shown = without_password(url)
     return [
-        judge_url(url, await _addresses(url), carrier_is_here=carrier_is_here),
-        judge_round_trip(url, answered),
+        judge_url(shown, await _addresses(url), carrier_is_here=carrier_is_here),
+        judge_round_trip(shown, answered),
     ]
 
 

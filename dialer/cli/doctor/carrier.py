@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from dialer.cli.doctor.findings import Finding, fail, ok, warn
 from dialer.cli.doctor.view import View
-from dialer.config import secret
+from dialer.config import secret, without_password
 from dialer.edges.carrier import Account, Carrier, CarrierAway
 from dialer.telemetry import masked
 
@@ -29,9 +29,8 @@ async def look(view: View) -> list[Finding]:
         # Whoever is not let in is told nothing of numbers.
         return [account] if account.level == "FAIL" else [account, await _numbers(carrier, view)]
     except CarrierAway as away:
-        advice = (
-            f"does {settings.twilio_api_base_url} answer from here, and does a proxy (HTTPS_PROXY) stand between?"
-        )
+        where = without_password(settings.twilio_api_base_url)
+        advice = f"does {where} answer from here, and does a proxy (HTTPS_PROXY) stand between?"
         return [fail(ACCOUNT, f"the carrier does not answer ({away})", advice)]
     finally:
         await carrier.close()

@@ -143,6 +143,14 @@ async def test_callbacks(clinic: Clinic) -> None:
     assert await clinic.pool.fetchval("SELECT count(*) FROM orphan_callbacks") == 0, "knocking leaves no trace"
 
 
+async def test_a_password_in_an_address_is_not_shown(clinic: Clinic) -> None:
+    there = "http://joe:geheim@127.0.0.1:1"
+    found = await clinic.found(PUBLIC_BASE_URL=there, TWILIO_API_BASE_URL=there)
+    said = [found[check] for check in ("carrier account", "callback URL", "callback round trip")]
+    assert all("********@127.0.0.1:1" in f"{one.found} {one.advice}" for one in said)
+    assert "geheim" not in str(found)
+
+
 async def test_connections(clinic: Clinic) -> None:
     await clinic.pool.execute(
         """INSERT INTO dialer_daemons (id, host, pid, last_seen_at)
