@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control import collector, json_in_steps, leads, sent_lists
-from control.leads import LEADS_IN_A_PIECE, CallingList
-from control.payloads import MOST_LEADS
+from control.leads import CHARACTERS_IN_A_PIECE, LEADS_IN_A_PIECE, CallingList
+from control.payloads import LONGEST_VARIABLES, MOST_LEADS
 from control.phones import e164
 from control.sent_lists import Unreadable
 
@@ -138,6 +138,15 @@ def test_a_list_of_many_pieces_keeps_its_order_and_its_texts() -> None:
         (lead["phone"], str(lead["lead_id"]), lead["name"], json.dumps(lead["variables"]) if n % 3 else None)
         for n, lead in enumerate(raw)
     ]
+
+
+def test_of_long_leads_fewer_are_read_at_once() -> None:
+    """The pieces are read in the event loop: their size is not the sender's to choose."""
+    longest = {"note": "x" * (LONGEST_VARIABLES - len('{"note": ""}'))}
+    result = leads.calling_list(({"phone": f"+12125{n:06}", "variables": longest} for n in range(100)), None)
+    sizes = [sum(len(lead[3] or "") for lead in piece) for piece in result.accepted.pieces()]
+    assert sum(sizes) == len(result.accepted) * LONGEST_VARIABLES == 100 * LONGEST_VARIABLES
+    assert max(sizes) <= CHARACTERS_IN_A_PIECE + LONGEST_VARIABLES
 
 
 def test_nesting_is_refused_at_first_or_not_at_all() -> None:
