@@ -33,7 +33,7 @@ from dialer.edges import wakeup
 from dialer.edges.shelf import open_shelf
 from dialer.errors import CheckYourSettings
 from dialer.intake import Intake
-from dialer.rhythm import Rhythm
+from dialer.rhythm import Rhythm, report
 
 SWEEP_EVERY_SECONDS = 2.0
 HANG_UP_EVERY_SECONDS = 1.0
@@ -114,6 +114,8 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     schema = context.schema.start()
     hints = asyncio.create_task(context.hints.run(), name="hints")
     loops = [asyncio.create_task(_after(schema, loop), name="loop") for loop in _loops(context)]
+    for task in (hints, *loops):
+        task.add_done_callback(report)  # none ends by itself: a fault that ended one must be seen
     try:
         yield
     finally:
