@@ -2,7 +2,8 @@
 
 `json.loads` holds the interpreter until it is through: 150 ms for 100,000 leads, in which no callback would be
 answered, whichever thread it runs in; and it needs ten times the room of the text. Here the elements of one long array
-are decoded one by one.
+are decoded one by one. And none is decoded that is longer than anything that is wanted: a single one of "[[], [], ...",
+as long as a body may be, would stop all threads for ten seconds.
 """
 
 import json
@@ -10,6 +11,13 @@ import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
+
+# The longest text that is taken, each of its characters escaped, has 786,432.
+LONGEST_VALUE = 1 << 20
+# More than a body of 64 KiB has room for; of ours none has a hundredth of it.
+MOST_MEMBERS = 10_000
+
+_STEP = LONGEST_VALUE // 4
 
 _space = re.compile(r"[ \t\n\r]*").match
 
@@ -23,6 +31,10 @@ class NamedTwice(ValueError):
 
 class TooLong(ValueError):
     """The long array has more elements than it may have: it was not decoded to its end."""
+
+
+class TooLarge(ValueError):
+    """The outermost object has more than MOST_MEMBERS, or, if it is JSON at all, a value of over LONGEST_VALUE."""
 
 
 class Elements:
@@ -44,13 +56,14 @@ def decode(text: str, long_array: str | None = None, most_elements: int = sys.ma
 
     Raises TooLong where that has more than `most_elements`, ValueError where the text is not JSON (NaN and Infinity
     are not), NamedTwice where an object has two members of one name (which of them was meant?), RecursionError where
-    it is too deep.
+    it is too deep. TooLarge where a value is longer than LONGEST_VALUE, and instead of ValueError in a long text: what
+    was cut off and what was broken look alike.
     """
     position = _skip(text, 0)
     if text[position : position + 1] == "{":
         value, position = _object(text, position + 1, long_array, most_elements)
     else:
-        value, position = _scan(text, position)
+        value, position = _Values(text).at(position)
     if _skip(text, position) != len(text):
         raise _expected("the end", text, position)
     return value
@@ -58,20 +71,23 @@ def decode(text: str, long_array: str | None = None, most_elements: int = sys.ma
 
 def _object(text: str, position: int, long_array: str | None, most_elements: int) -> tuple[dict[str, Any], int]:
     members: dict[str, Any] = {}
+    value_at = _Values(text).at
     position = _skip(text, position)
     if text[position : position + 1] == "}":
         return members, position + 1
     while True:
-        key, position = _scan(text, position)
+        key, position = value_at(position)
         if not isinstance(key, str):
             raise _expected("a name", text, position)
         if key in members:
             raise NamedTwice
+        if len(members) == MOST_MEMBERS:
+            raise TooLarge
         position = _skip(text, _take(":", text, position))
         if key == long_array and text[position : position + 1] == "[":
             members[key], position = _array(text, position + 1, most_elements)
         else:
-            members[key], position = _scan(text, position)
+            members[key], position = value_at(position)
         position = _skip(text, position)
         if text[position : position + 1] == "}":
             return members, position + 1
@@ -90,8 +106,9 @@ def _each(text: str, position: int, most_elements: int = sys.maxsize) -> Iterato
     position = _skip(text, position)
     if text[position : position + 1] == "]":
         return
+    value_at = _Values(text).at
     for _ in range(most_elements):
-        element, position = _scan(text, position)
+        element, position = value_at(position)
         yield element, position
         position = _skip(text, position)
         mark = text[position : position + 1]
@@ -101,6 +118,27 @@ def _each(text: str, position: int, most_elements: int = sys.maxsize) -> Iterato
             raise _expected(",", text, position)
         position = _skip(text, position + 1)
     raise TooLong
+
+
+class _Values:
+    """The values in a text, decoded from a part of it that moves along with them."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._start = text, 0
+        self._part = text[: LONGEST_VALUE + _STEP]
+
+    def at(self, position: int) -> tuple[Any, int]:
+        """The value that begins there, and where it ends. Raises what `decode` raises."""
+        if position - self._start > _STEP:
+            self._start = position
+            self._part = self._text[position : position + LONGEST_VALUE + _STEP]
+        try:
+            value, end = _scan(self._part, position - self._start)
+        except json.JSONDecodeError:
+            if self._start + len(self._part) == len(self._text):
+                raise
+            raise TooLarge from None
+        return value, self._start + end
 
 
 def _no_number(name: str) -> NoReturn:

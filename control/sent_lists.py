@@ -17,6 +17,12 @@ from control.problems import Fault
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
+_TOO_LARGE = Fault(
+    "",
+    f"is not JSON, or has thousands of members, or a value of more than {json_in_steps.LONGEST_VALUE:,} characters",
+)
+
+
 class Unreadable(Exception):
     """The body cannot be read as what it claims to be: tell the sender where."""
 
@@ -25,10 +31,14 @@ class Unreadable(Exception):
         self.code, self.fault = code, fault
 
 
+class _LongLine(Exception):
+    """A line that no row of a list could be."""
+
+
 class Rows:
     """The rows of a CSV as leads. Separated by comma, semicolon or tab, whichever the first line has most of.
 
-    Raises Unreadable: a quote that never ends, no column `phone`, more than MOST_LEADS.
+    Raises Unreadable: a quote that never ends, a line of megabytes, no column `phone`, more than MOST_LEADS.
     """
 
     def __init__(self, text: str) -> None:
@@ -54,6 +64,8 @@ class Rows:
         try:
             _columns(reader)
             count = sum(1 for _ in islice(filter(None, reader), MOST_LEADS + 1))
+        except _LongLine:
+            raise Unreadable("invalid_csv", Fault(f"/line/{reader.line_num + 1}", "is too long a line")) from None
         except csv.Error:
             fault = Fault(f"/line/{reader.line_num}", "is not CSV: a stray quote, or a cell without end")
             raise Unreadable("invalid_csv", fault) from None
@@ -64,7 +76,7 @@ class Rows:
     def _reader(self) -> Any:
         lines = io.TextIOWrapper(io.BytesIO(self._text), "utf-8", "surrogatepass", newline="")
         # strict: a quote that is never closed would otherwise swallow the rest of the list into one lead.
-        return csv.reader(lines, delimiter=self._delimiter, strict=True)
+        return csv.reader(map(_of_bounded_length, lines), delimiter=self._delimiter, strict=True)
 
 
 SentLeads = Elements | Rows
@@ -76,6 +88,8 @@ def from_json(body: bytes) -> dict[str, Any]:
         data = json_in_steps.decode(body.decode("utf-8-sig"), long_array="leads", most_elements=MOST_LEADS)
     except json_in_steps.TooLong:
         raise _too_many() from None
+    except json_in_steps.TooLarge:
+        raise Unreadable("invalid_json", _TOO_LARGE) from None
     except json_in_steps.NamedTwice as twice:
         raise Unreadable("invalid_json", Fault("", str(twice))) from None
     except (ValueError, RecursionError):
@@ -102,6 +116,13 @@ def _columns(reader: Any) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]
         raise Unreadable("no_phone_column", Fault("/line/1", "must name the columns, one of them phone"))
     own = [(name, i) for name, i in named.items() if i is not None]
     return own, [(name, i) for i, name in enumerate(header) if i not in named.values() and name]
+
+
+def _of_bounded_length(line: str) -> str:
+    # Of a single line as long as a body may be tens of millions of cells would be made.
+    if len(line) > json_in_steps.LONGEST_VALUE:
+        raise _LongLine
+    return line
 
 
 def _column(header: list[str], name: str) -> int | None:

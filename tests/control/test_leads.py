@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control import collector, json_in_steps, leads, sent_lists
+from control.json_in_steps import LONGEST_VALUE, TooLarge
 from control.leads import CHARACTERS_IN_A_PIECE, LEADS_IN_A_PIECE, CallingList
 from control.payloads import LONGEST_VARIABLES, MOST_LEADS
 from control.phones import e164
@@ -46,6 +47,22 @@ def test_json_in_steps_refuses_what_json_refuses(value: Any, at: int, junk: str)
             json_in_steps.decode(broken, "leads")
     else:
         assert _whole(json_in_steps.decode(broken, "leads")) == expected
+
+
+def test_every_value_is_read_up_to_a_length_and_none_beyond_another() -> None:
+    """One as long as a body may be would stop every thread while it is decoded, and not only once."""
+    longest = "x" * (LONGEST_VALUE - 2)
+    whole = {"a": longest, "leads": [longest, 1, *[longest] * 4, {"b": 2}], "c": longest, "d": [3]}
+    assert _whole(json_in_steps.decode(json.dumps(whole), "leads")) == whole
+    too_large: list[Any] = [{"leads": [1, longest * 2]}, {"a": longest * 2}, {"a": [[]] * LONGEST_VALUE}, [whole]]
+    for data in too_large:
+        with pytest.raises(TooLarge):
+            json_in_steps.decode(json.dumps(data), "leads")
+    with pytest.raises(TooLarge):
+        json_in_steps.decode(json.dumps({str(n): n for n in range(20_000)}))
+    with pytest.raises(Unreadable) as refused:
+        sent_lists.from_json(json.dumps({"a": longest * 2}).encode())
+    assert refused.value.code == "invalid_json"
 
 
 def _whole(decoded: Any) -> Any:
@@ -214,6 +231,7 @@ def test_csv_is_read_line_by_line_as_it_is_read_whole(table: list[list[str]], qu
         ("phone\nדנה".encode("cp1255"), "invalid_encoding", ""),
         (b'phone,name\n+972501234567,"Dana\n+972501234568,Noa\n', "invalid_csv", "/line/3"),
         (b"phone\n" + b"1" * 200_000, "invalid_csv", "/line/2"),
+        (b"phone\n1\n" + b"," * (LONGEST_VALUE + 1), "invalid_csv", "/line/3"),
     ],
 )
 def test_csv_that_cannot_be_read(body: bytes, code: str, pointer: str) -> None:
