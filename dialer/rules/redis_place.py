@@ -28,17 +28,20 @@ class RedisPlace:
 
 def parse(url: str) -> RedisPlace:
     """Read a REDIS_URL. Raises ValueError, which does not repeat the URL: it may hold a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
+    # Not by urllib: of several hosts one may be in brackets, which newer ones of it refuse.
+    scheme, _, rest = url.partition("://")
+    if scheme not in SCHEMES:
         raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in SCHEMES)}")
-    base, _, many = parts.scheme.partition("+")
+    base, _, many = scheme.partition("+")
     if not many:
         return RedisPlace("one", url)
-    user, at, names = parts.netloc.rpartition("@")
+    place, _, text = rest.partition("#")[0].partition("?")
+    authority, slash, path = place.partition("/")
+    user, at, names = authority.rpartition("@")
     hosts = tuple(_host(name, _PORTS[many]) for name in names.split(","))
-    options = dict(parse_qsl(parts.query))
+    options = dict(parse_qsl(text))
     sentinel = {name: options.pop(name, None) for name in _OF_SENTINELS}
-    master, database = _path(parts.path, many)
+    master, database = _path(slash + path, many)
     query = f"?{urlencode(options)}" if options else ""
     single = f"{base}://{user}{at}{_joined(hosts[0])}{database}{query}"
     if many == "cluster":
