@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import trustme
+from redis.asyncio.connection import parse_url
 
 from tests.support.redises import HOST, Cluster, cluster_node, form, free_port, running
 
@@ -22,10 +23,11 @@ class Secured:
 
     port: int
     authority: Path
+    database: int = 0
 
     @property
     def url(self) -> str:
-        return f"rediss://localhost:{self.port}/0?ssl_ca_certs={self.authority}"
+        return f"rediss://localhost:{self.port}/{self.database}?ssl_ca_certs={self.authority}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ async def secured(redis_url: str, home: Path, authority: trustme.CA | None = Non
 
     server = await asyncio.start_server(let_in, "localhost", 0, family=socket.AF_INET, ssl=context)
     try:
-        yield Secured(server.sockets[0].getsockname()[1], home / "authority.pem")
+        # The same database: others may use the server's other ones just now.
+        database = int(parse_url(redis_url).get("db") or 0)
+        yield Secured(server.sockets[0].getsockname()[1], home / "authority.pem", database)
     finally:
         server.close()
         for link in links:
