@@ -13,6 +13,8 @@ import asyncpg
 KEEP = 4
 RETURN_WITHIN_SECONDS = 0.5
 
+_ENDED = (asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError, OSError)
+
 
 class NoneFree(TimeoutError):
     """No connection was to be had in time: all are at work, or none can be opened."""
@@ -42,7 +44,7 @@ class Lender:
             await self._give_back(connection)
             raise
         if age != self._age or self._asking or len(self._at_hand) >= self._keep or not _is_open(connection):
-            await self._pool.release(connection, timeout=within_seconds)
+            await self._give_back(connection)
         else:
             self._at_hand.append(connection)
 
@@ -60,7 +62,9 @@ class Lender:
         await asyncio.gather(*map(self._give_back, left))
 
     async def _give_back(self, connection: Any) -> None:
-        with suppress(asyncpg.InterfaceError, OSError):
+        # One that cannot be given back in good order the pool has ended itself, and often just now: it says so in
+        # as many ways as there are moments to lose a connection in.
+        with suppress(*_ENDED):
             await self._pool.release(connection, timeout=RETURN_WITHIN_SECONDS)
 
     def _pick(self) -> Any:

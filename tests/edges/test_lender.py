@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -96,6 +97,41 @@ async def test_after_a_replacement_none_of_before_is_lent(small: Any) -> None:
         await lender.replace_all()
     assert await pid(lender) not in before
     await lender.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_they_may_end_while_they_are_given_back(database: str, turns: int) -> None:
+    """Between any two steps of it; what a statement has brought is not lost by that either."""
+    opened = await asyncpg.create_pool(database, min_size=0, max_size=4, command_timeout=10)
+    lender = Lender(opened)
+    async with AsyncExitStack() as stack:
+        lent = [await stack.enter_async_context(lender.connection(5)) for _ in range(3)]
+        pids = [int(await connection.fetchval(PID)) for connection in lent]
+    # This loop stands still until all have ended, and then finds it out in the midst of giving them back.
+    run_in_a_thread(end_backends(database, pids))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await lender.replace_all()
+    assert await pid(lender) not in pids
+    opened.terminate()
+
+
+async def end_backends(dsn: str, pids: list[int]) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", pids)
+
+    async def are_gone() -> bool:
+        left = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1::int[])", pids)
+        return int(left) == 0
+
+    await eventually(are_gone)
+    await connection.close()
+
+
+def run_in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    thread = threading.Thread(target=asyncio.run, args=(work,))
+    thread.start()
+    thread.join()
 
 
 async def test_many_that_are_dead_cost_no_more_than_one(database: str) -> None:

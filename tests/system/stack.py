@@ -193,7 +193,8 @@ class Stack:
         for run in runs:
             await assert_counters_match(self.db, run)
         for process in self.processes:
-            assert [e for e in process.events() if e.get("level") == "error"] == []
+            errors = [e for e in process.events() if e.get("level") == "error"]
+            assert errors == [], errors
 
     def close(self) -> None:
         for process in self.processes:
