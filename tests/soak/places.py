@@ -158,7 +158,7 @@ async def soaked_redis(kind: RedisKind, servers: OwnServers, chance: random.Rand
             yield OneValkey(servers, Ways([proxy], chance), proxy.url)
         return
     async with AsyncExitStack() as stack:
-        home = stack.enter_context(reachable_directory())
+        home = stack.enter_context(reachable_directory(durable=False))
         ports = [free_port() for _ in range(NODES)]
         # Nodes tell clients of each other by the addresses of the ways, so that none goes past them.
         proxies = [await stack.enter_async_context(proxy_before(f"redis://{HOST}:{port}")) for port in ports]

@@ -14,13 +14,19 @@ def alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    try:
-        # The state follows the name, which stands in parentheses and may hold anything.
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return not Path("/proc/self").exists()
+    state = _state(pid)
+    return state != "Z" if state is not None else not Path("/proc/self").exists()
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process stands still, by SIGSTOP."""
-    return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    """Whether a process stands still, by SIGSTOP; one that has ended meanwhile does not."""
+    return _state(pid) == "T"
+
+
+def _state(pid: int) -> str | None:
+    try:
+        stat = (Path("/proc") / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The state follows the name, which stands in parentheses and may hold anything.
+    return stat.rpartition(")")[2].split()[0]

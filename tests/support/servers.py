@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import redis
 from dialer.embedded import start
 from tests.support.environment import TESTS_DATABASE_URL, TESTS_REDIS_URL
 
+ROOM_IN_MEMORY_BYTES = 8 * 2**30
 OWNER_KEY = "dialer:tests:owner"
 # Atomically: nobody's keys are there, and from now on it is seen to be taken.
 _TAKE_EMPTY = """
@@ -59,9 +61,12 @@ def empty_redis(servers: Servers, session: str) -> None:
 
 
 @contextlib.contextmanager
-def reachable_directory() -> Iterator[Path]:
-    """A temporary directory that any user can enter (pytest's own are closed), as `nobody`'s servers need."""
-    directory = Path(tempfile.mkdtemp(prefix="dialer-tests-"))
+def reachable_directory(*, durable: bool = True) -> Iterator[Path]:
+    """A temporary directory that any user can enter (pytest's own are closed), as `nobody`'s servers need.
+
+    One that need not be durable is in memory where there is room: to copy a database is to make hundreds of files.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="dialer-tests-", dir=None if durable else _memory()))
     directory.chmod(0o711)
     try:
         yield directory
@@ -69,9 +74,18 @@ def reachable_directory() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
+def _memory() -> Path | None:
+    """A file system in memory, with room for the largest tests of some workers."""
+    shared = Path("/dev/shm")
+    with contextlib.suppress(OSError):
+        if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ROOM_IN_MEMORY_BYTES:
+            return shared
+    return None
+
+
 @contextlib.contextmanager
 def _embedded() -> Iterator[Servers]:
-    with reachable_directory() as directory, start(directory, fsync=False) as servers:
+    with reachable_directory(durable=False) as directory, start(directory, fsync=False) as servers:
         yield Servers(servers.dsn, servers.redis_url)
 
 

@@ -57,7 +57,7 @@ class Pair:
 @asynccontextmanager
 async def pair(dsn: str) -> AsyncIterator[Pair]:
     """Both begin as copies of the server of `dsn`, and serve the database that it names."""
-    with reachable_directory() as home:
+    with reachable_directory(durable=False) as home:
         user = server_user(home)
         binaries = find_binaries(home, user)
         parts = urlsplit(dsn)

@@ -116,7 +116,7 @@ async def reached(database: str) -> Any:
 @contextmanager
 def own_servers() -> Iterator[OwnServers]:
     """A PostgreSQL with a migrated database, and a Valkey."""
-    with reachable_directory() as home, start(home, fsync=False) as running:
+    with reachable_directory(durable=False) as home, start(home, fsync=False) as running:
         databases = Databases(running.dsn)
         try:
             database = databases.create_migrated()

@@ -21,6 +21,7 @@ from simulator import INSTANT, Simulator
 from simulator import Settings as CarrierSettings
 from tests.support.runs import assert_counters_match
 from tests.support.waiting import eventually
+from tests.support.warm import Warm
 
 TOKEN = "operator-token-of-the-tests"
 TWIML = "<Response><Say>hello</Say></Response>"
@@ -39,7 +40,7 @@ class Process:
     """A process of ours, its log in a file."""
 
     name: str
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Warm
     log: Path
 
     def events(self, *names: str) -> list[dict[str, Any]]:
@@ -88,14 +89,11 @@ class Stack:
         """Start one process."""
         name = f"{module}-{len(self.processes)}"
         log = self.directory / f"{name}.log"
-        with log.open("wb") as out:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env={**os.environ, **self.environment, **environment},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
+        variables = {**os.environ, **self.environment, **environment}
+        log.write_bytes(b"")  # another stack may have had the same directory
+        # What Python itself reads as it starts is not read by one that is forked.
+        is_cold = any(name.startswith("PYTHON") for name in {**self.environment, **environment})
+        popen = (_cold if is_cold else Warm)(module, variables, log)
         process = Process(name, popen, log)
         self.processes.append(process)
         return process
@@ -226,6 +224,17 @@ async def stack(
         finally:
             made.close()
             await db.close()
+
+
+def _cold(module: str, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            env=variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def numbers(count: int, last_two: int | None = None) -> Iterator[str]:

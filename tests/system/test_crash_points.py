@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +15,7 @@ import pytest
 
 from dialer.crashpoints import POINTS
 from simulator import INSTANT
+from tests.support.processes import is_stopped
 from tests.support.waiting import eventually
 from tests.system.conftest import MakeStack
 from tests.system.quiet import slots_are_free
@@ -52,13 +52,7 @@ def arrange(system: Stack, phones: list[str]) -> None:
 
 async def is_at_its_point(process: Process) -> bool:
     """Has it ended, or does it stand still?"""
-    stat = Path(f"/proc/{process.popen.pid}/stat")
-    return process.popen.poll() is not None or _state(stat) == "T"
-
-
-def _state(stat: Path) -> str:
-    # The state follows the name, which stands in parentheses and may hold anything.
-    return stat.read_text().rpartition(")")[2].split()[0]
+    return process.popen.poll() is not None or is_stopped(process.popen.pid)
 
 
 async def act(system: Stack, armed: Process, action: str, module: str) -> None:
