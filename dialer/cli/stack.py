@@ -5,7 +5,6 @@ daemon. Stopping goes the other way round: the daemon drains while control still
 """
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from dialer.cli.child import Child, Program, environment_with, python_module
 from dialer.cli.client import Client
 from dialer.cli.failures import Failed, say
 from dialer.cli.interrupts import Interrupts
+from dialer.cli.ports import TakenPort
 from dialer.cli.stage import empty_redis, fresh_database
 from dialer.cli.troubles import Refused, Unreachable
 from dialer.config import Settings
@@ -61,7 +61,9 @@ class Stack:
         self._changes: Environment = {}
         self.children: list[Child] = []
         self.simulator_url: str | None = None
-        self.port = blueprint.port or free_port(blueprint.host)
+        # Kept while we run: control takes it seconds from now, and again whenever it is restarted.
+        self._port = None if blueprint.port else TakenPort(blueprint.host)
+        self.port = blueprint.port if self._port is None else self._port.number
         self.client = Client(f"http://{as_peer(blueprint.host)}:{self.port}", blueprint.token)
 
     def __enter__(self) -> "Stack":
@@ -153,6 +155,8 @@ class Stack:
         if self._servers is not None:
             self._servers.close()
             self._servers = None
+        if self._port is not None:
+            self._port.close()
 
     def _start(self, name: str, command: tuple[str, ...], changes: Environment, stop_within: float = 5.0) -> Child:
         log = self._blueprint.data_dir / "logs" / f"{name}.log"
@@ -233,18 +237,6 @@ def obituary(child: Child) -> str:
     return f"{child.name} has ended ({child.how_it_ended()}); its log, {child.program.log}, ends:\n" + (
         child.last_words() or "(nothing)"
     )
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on at this moment."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.bind((host, 0))
-            number: int = probe.getsockname()[1]
-            return number
-    except OSError as error:
-        raise Failed(f"CONTROL_HOST: nobody can listen on {host} here ({error.strerror})") from error
 
 
 def as_peer(host: str) -> str:

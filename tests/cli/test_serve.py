@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dialer.cli.stack import free_port
+from dialer.cli.ports import free_port
 from tests.cli.running import command, descendants, dialer, line_with, processes_of, running
 from tests.support.waiting import eventually
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dialer.cli.stack import free_port
+from dialer.cli.ports import free_port
 from tests.cli.running import line_with
 from tests.deploy.image import USER, Image, as_ordinary_user, instructions
 from tests.deploy.test_compose import COMPOSE

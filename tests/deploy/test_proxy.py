@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dialer.cli.stack import free_port
+from dialer.cli.ports import free_port
 from dialer.config import Settings
 from simulator import INSTANT
 from tests.deploy.reading import TOP
