@@ -60,22 +60,22 @@ JOIN outbound_call_attempts a ON a.business_id = r.business_id AND a.run_id = ou
 -- $1 worker uuid  $2 run ids  $3 their epochs  $4 is Redis away for it?
 -- A row that somebody has locked is skipped: unbeaten this second, not lost. Lost is only another epoch or
 -- another status. Returns a row for each run that was not beaten: skipped | lost. Of ten thousand that is none.
--- LATERAL, where a join would read better: a cached plan knows no array's length, takes it for short, and compares
--- each run with each (seconds, at 10,000). Locked in the order of their ids.
+-- No join with the arrays: a cached plan knows no array's length, takes it for short, and would compare each run with
+-- each (seconds, at 10,000). = ANY goes along an index, and what is in IS TRUE stays a look-up in a hash table.
+-- Locked in the order of their ids.
 WITH held AS (
     SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS u (run_id, lease_epoch)
 ), seen AS (
     UPDATE dialer_daemons SET last_seen_at = now(), redis_degraded = $4::boolean WHERE id = $1::uuid
 ), mine AS MATERIALIZED (
-    SELECT r.id FROM (SELECT * FROM held ORDER BY run_id) AS h
-    CROSS JOIN LATERAL (
-        SELECT r.id FROM outbound_call_runs r
-        WHERE r.id = h.run_id AND r.lease_epoch = h.lease_epoch
-          AND r.status = 'running' AND r.locked_by_worker = $1::uuid
-        FOR NO KEY UPDATE SKIP LOCKED
-    ) AS r
+    SELECT r.id FROM outbound_call_runs r
+    WHERE r.id = ANY ($2::bigint[]) AND r.status = 'running' AND r.locked_by_worker = $1::uuid
+      AND ((r.id, r.lease_epoch) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))) IS TRUE
+    ORDER BY r.id
+    FOR NO KEY UPDATE SKIP LOCKED
 ), beaten AS (
-    UPDATE outbound_call_runs r SET last_heartbeat_at = now() FROM mine WHERE r.id = mine.id RETURNING r.id
+    UPDATE outbound_call_runs r SET last_heartbeat_at = now() WHERE r.id = ANY (ARRAY(SELECT id FROM mine))
+    RETURNING r.id
 )
 SELECT h.run_id, h.lease_epoch,
        CASE WHEN coalesce(r.lease_epoch = h.lease_epoch AND r.locked_by_worker = $1::uuid, false)
