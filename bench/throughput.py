@@ -1,43 +1,45 @@
-"""Many businesses at once through real processes: calls a second, and how long freed slots were idle.
+"""Many businesses at once through real processes: calls a second, how they shared, how long freed slots were idle.
 
-A part of `tenants`, `saturation` and `daemons`, which differ in their figures only.
+A part of `tenants`, `fairness`, `saturation` and `daemons`, which differ in their figures only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.bare import bare_calls, ended
 from bench.ground import Line, arguments, durable_servers, migrated_database, rank, show
 from dialer.embedded import EmbeddedServers
 from simulator import INSTANT
-from simulator.ledger import Ledger
+from simulator.ledger import Ledger, Placed
 from simulator.settings import Settings as CarrierSettings
 from tests.support.waiting import eventually
 from tests.system.stack import Stack, stack
 
-CALLERS = "+1646555{:04d}"
+CALLERS_BEGIN = "+1646555"
+CALLERS = CALLERS_BEGIN + "{:04d}"
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of the system. `talk`: seconds that a call lasts."""
+    """What is asked of the system. `calls`: of each run; `talk`: seconds that a call lasts."""
 
     businesses: int
     calls: int
     limit: int
     talk: float
+    runs: int = 1
     daemons: int = 1
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of one run; idle times of slots in milliseconds."""
+    """Of one measurement; idle times of slots in milliseconds, shares as parts of an equal one."""
 
     calls_per_second: float
     idle_p50: float
@@ -50,21 +52,26 @@ def main(name: str, doc: str | None, usual: Load) -> int:
     """A command that measures one load, `usual` unless its options say otherwise."""
     parser = arguments(name, doc)
     parser.add_argument("--businesses", type=int, default=usual.businesses)
-    parser.add_argument("--calls", type=int, default=usual.calls, help="of each business")
+    parser.add_argument("--calls", type=int, default=usual.calls, help="of each run")
     parser.add_argument("--limit", type=int, default=usual.limit)
     parser.add_argument("--talk", type=float, default=usual.talk, help="seconds that a call lasts")
     options = parser.parse_args()
-    load = Load(options.businesses, options.calls, options.limit, options.talk)
+    load = replace(
+        usual, businesses=options.businesses, calls=options.calls, limit=options.limit, talk=options.talk
+    )
     found, floor = [], []
     with durable_servers() as servers:
         for n in range(options.runs):
             floor.append(asyncio.run(bare_throughput(servers, f"{name}_floor_{n}", load)))
             found.append(asyncio.run(throughput(servers, f"{name}_{n}", load)))
-    title = f"{load.businesses} businesses x {load.calls} calls of {1000 * load.talk:.0f} ms at limit {load.limit}"
+    title = (
+        f"{load.businesses} businesses x {load.runs} runs x {load.calls} calls of {1000 * load.talk:.0f} ms"
+        f" at limit {load.limit}, {load.daemons} daemons"
+    )
     lines = [
         Line("calls a second", "", [f.calls_per_second for f in found], floor),
-        Line("share of the calls, least", "", [f.least_share for f in found]),
-        Line("share of the calls, most", "", [f.most_share for f in found]),
+        Line("share of slot time, least", "", [f.least_share for f in found]),
+        Line("share of slot time, most", "", [f.most_share for f in found]),
         Line("slot idle, p50", "ms", [f.idle_p50 for f in found]),
         Line("slot idle, p99", "ms", [f.idle_p99 for f in found]),
     ]
@@ -78,10 +85,13 @@ async def throughput(servers: EmbeddedServers, name: str, load: Load) -> Through
     with tempfile.TemporaryDirectory() as logs:
         async with stack(database, servers.redis_url, Path(logs), _carrier(load)) as system:
             businesses = [await system.business(load.limit) for _ in range(load.businesses)]
-            for number, business in enumerate(businesses):
-                await system.start(business, _phones(load.calls), from_number=CALLERS.format(number))
-            await asyncio.gather(*(_daemon(system) for _ in range(load.daemons)))
-            wanted = load.businesses * load.calls
+            for number in range(load.businesses * load.runs):
+                await system.start(
+                    businesses[number // load.runs], _phones(load.calls), from_number=CALLERS.format(number)
+                )
+            for _ in range(load.daemons):
+                system.spawn("dialer")
+            wanted = load.businesses * load.runs * load.calls
             await eventually(lambda: ended(system.sim.ledger) >= wanted, timeout=60 + wanted / 20, interval=0.2)
             await eventually(lambda: _all_over(system), timeout=60, interval=0.2)
             await system.check()
@@ -90,7 +100,7 @@ async def throughput(servers: EmbeddedServers, name: str, load: Load) -> Through
 
 async def bare_throughput(servers: EmbeddedServers, name: str, load: Load) -> float:
     """Calls a second of as many slots through the bare programs, which know of no businesses, and batch."""
-    wanted, slots = load.businesses * load.calls, load.businesses * load.limit
+    wanted, slots = load.businesses * load.runs * load.calls, load.businesses * load.limit
     async with bare_calls(
         servers, name, _carrier(load), calls=wanted, limit=slots, batched=True, within_seconds=60 + wanted / 20
     ) as ledger:
@@ -99,10 +109,6 @@ async def bare_throughput(servers: EmbeddedServers, name: str, load: Load) -> fl
 
 def _carrier(load: Load) -> CarrierSettings:
     return INSTANT.changed({"talk_seconds": load.talk, "digits_decide": False})
-
-
-async def _daemon(system: Stack) -> None:
-    system.spawn("dialer")
 
 
 def _phones(count: int) -> list[str]:
@@ -116,7 +122,7 @@ async def _all_over(system: Stack) -> bool:
 
 def _figures(ledger: Ledger, load: Load) -> Throughput:
     calls = sorted(call.created for call in ledger.calls.values())
-    idle = sorted(_idle(ledger, load.limit))
+    idle = sorted(_idle(ledger, load))
     least, most = _shares(ledger, load)
     return Throughput(
         _rate(calls, load.businesses * load.limit),
@@ -134,26 +140,39 @@ def _rate(created: Sequence[float], slots: int) -> float:
 
 
 def _shares(ledger: Ledger, load: Load) -> tuple[float, float]:
-    """Half-way through: what the businesses that came off worst and best have had, 1 being an equal share."""
-    calls = sorted(ledger.calls.values(), key=lambda call: call.created)
-    half = calls[: len(calls) // 2]
-    made = Counter(call.from_number for call in half)
-    equal = len(half) / load.businesses
-    shares = [made[CALLERS.format(number)] / equal for number in range(load.businesses)]
-    return min(shares), max(shares)
-
-
-def _idle(ledger: Ledger, limit: int) -> Sequence[float]:
-    """Milliseconds: of each business, the n-th end makes room for the create that is `limit` later."""
-    creates: dict[str, list[float]] = defaultdict(list)
-    ends: dict[str, list[float]] = defaultdict(list)
+    """Of the slot time used while every run had a call and jobs left: what those had that came off worst and best."""
+    calls: dict[str, list[Placed]] = defaultdict(list)
     for call in ledger.calls.values():
-        creates[call.from_number].append(call.created)
+        calls[call.from_number].append(call)
+    assert len(calls) == load.businesses * load.runs
+    begin = max(min(call.created for call in made) for made in calls.values())
+    end = min(max(call.created for call in made) for made in calls.values())
+    assert begin < end, "the lists are too short: they were never all dialed at the same time"
+    used = [sum(_overlap(call, begin, end) for call in made) for made in calls.values()]
+    equal = sum(used) / len(used)
+    return min(used) / equal, max(used) / equal
+
+
+def _overlap(call: Placed, begin: float, end: float) -> float:
+    return max(min(call.ended or end, end) - max(call.created, begin), 0.0)
+
+
+def _idle(ledger: Ledger, load: Load) -> Sequence[float]:
+    """Milliseconds: of each business, the n-th end makes room for the create that is `limit` later."""
+    creates: dict[int, list[float]] = defaultdict(list)
+    ends: dict[int, list[float]] = defaultdict(list)
+    for call in ledger.calls.values():
+        creates[_business(call, load)].append(call.created)
     for delivery in ledger.terminal_deliveries():
         if delivery.sent is not None and (call_of := ledger.calls.get(delivery.sid)) is not None:
-            ends[call_of.from_number].append(delivery.sent)
+            ends[_business(call_of, load)].append(delivery.sent)
     return [
         1000 * (create - end)
-        for caller, made in creates.items()
-        for end, create in zip(sorted(ends[caller]), sorted(made)[limit:], strict=False)
+        for business, made in creates.items()
+        for end, create in zip(sorted(ends[business]), sorted(made)[load.limit :], strict=False)
     ]
+
+
+def _business(call: Placed, load: Load) -> int:
+    """The n-th of all runs dials from the n-th number."""
+    return int(call.from_number.removeprefix(CALLERS_BEGIN)) // load.runs
