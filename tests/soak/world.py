@@ -142,7 +142,7 @@ async def world(chance: random.Random, logs: Path, kinds: Kinds) -> AsyncIterato
                 **SETTINGS,
                 **({"DATABASE_STATEMENT_CACHE_SIZE": statement_cache()} if pooler else {}),
             }
-            system = Stack(sim, db, environment, logs, http)
+            system = Stack(sim, db, environment, logs, http, "warm")
             ways = {"postgres": Ways([postgres], chance), "redis": redis.way, "carrier": Ways([carrier], chance)}
             made = World(servers, system, redis, pooler, ways, chance)
             watcher = asyncio.create_task(watch_limits(made))

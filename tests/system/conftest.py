@@ -10,7 +10,7 @@ import pytest
 
 from simulator import INSTANT, Settings
 from tests.system.proxied import CHATTY, OwnServers, Proxied, own_servers, proxied
-from tests.system.stack import Stack, stack
+from tests.system.stack import Beginning, Stack, stack
 
 MakeStack = Callable[..., AbstractAsyncContextManager[Stack]]
 MakeProxied = Callable[..., AbstractAsyncContextManager[Proxied]]
@@ -20,8 +20,10 @@ MakeProxied = Callable[..., AbstractAsyncContextManager[Proxied]]
 def make_stack(database: str, redis_url: str, tmp_path: Path) -> MakeStack:
     """`async with make_stack(carrier settings, VARIABLE=…) as s`: for tests that need other settings."""
 
-    def make(carrier: Settings = INSTANT, **environment: str) -> AbstractAsyncContextManager[Stack]:
-        return stack(database, redis_url, tmp_path, carrier, **environment)
+    def make(
+        carrier: Settings = INSTANT, beginning: Beginning = "warm", /, **environment: str
+    ) -> AbstractAsyncContextManager[Stack]:
+        return stack(database, redis_url, tmp_path, carrier, beginning, **environment)
 
     return make
 

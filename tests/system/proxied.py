@@ -72,7 +72,7 @@ async def proxied(
     async with proxy_before(database) as postgres, proxy_before(redis_url) as redis:
         through = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, **environment}
         async with (
-            stack(database, redis_url, directory, carrier, **through) as system,
+            stack(database, redis_url, directory, carrier, "warm", **through) as system,
             proxy_before(system.sim.url) as way,
         ):
             system.environment["TWILIO_API_BASE_URL"] = way.url

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import asyncpg
@@ -27,6 +27,7 @@ TOKEN = "operator-token-of-the-tests"
 TWIML = "<Response><Say>hello</Say></Response>"
 FROM = "+15005550006"
 ENDED = ("completed", "stopped", "cancelled", "failed")
+Beginning = Literal["cold", "warm"]
 # Twice and a half as fast as in life, all in proportion.
 QUICK = {
     "HEARTBEAT_INTERVAL_SECONDS": "0.4",
@@ -74,13 +75,17 @@ class Process:
 
 @dataclass
 class Stack:
-    """Everything of one test. `start` and `run` speak HTTP, as any client would."""
+    """Everything of one test. `start` and `run` speak HTTP, as any client would.
+
+    `beginning`: of its processes; cold as users start them, or forked (tests/support/warm.py).
+    """
 
     sim: Simulator
     db: Any
     environment: dict[str, str]
     directory: Path
     http: aiohttp.ClientSession
+    beginning: Beginning = "cold"
     processes: list[Process] = field(default_factory=list)
     control: Process | None = None
     url: str = ""
@@ -91,9 +96,7 @@ class Stack:
         log = self.directory / f"{name}.log"
         variables = {**os.environ, **self.environment, **environment}
         log.write_bytes(b"")  # another stack may have had the same directory
-        # What Python itself reads as it starts is not read by one that is forked.
-        is_cold = any(name.startswith("PYTHON") for name in {**self.environment, **environment})
-        popen = (_cold if is_cold else Warm)(module, variables, log)
+        popen = (Warm if self.beginning == "warm" else _cold)(module, variables, log)
         process = Process(name, popen, log)
         self.processes.append(process)
         return process
@@ -201,7 +204,13 @@ class Stack:
 
 @asynccontextmanager
 async def stack(
-    database: str, redis_url: str, directory: Path, carrier: CarrierSettings = INSTANT, **environment: str
+    database: str,
+    redis_url: str,
+    directory: Path,
+    carrier: CarrierSettings = INSTANT,
+    beginning: Beginning = "cold",
+    /,
+    **environment: str,
 ) -> AsyncIterator[Stack]:
     """A carrier, control, and no daemon yet."""
     async with Simulator(carrier).serve() as sim, aiohttp.ClientSession() as http:
@@ -217,7 +226,7 @@ async def stack(
             **QUICK,
             **environment,
         }
-        made = Stack(sim, db, settings, directory, http)
+        made = Stack(sim, db, settings, directory, http, beginning)
         try:
             await made.start_control()
             yield made

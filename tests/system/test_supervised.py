@@ -7,6 +7,7 @@ import signal
 from functools import partial
 
 from dialer.rhythm import cancelled
+from simulator import INSTANT
 from sql.migrate import migrate
 from tests.support.supervisors import Supervisor, supervisor
 from tests.support.waiting import eventually
@@ -78,10 +79,13 @@ async def test_a_thread_that_beats_no_more_stops_the_feeding(make_stack: MakeSta
 
 
 async def test_a_control_that_stands_still_stops_the_feeding(make_stack: MakeStack) -> None:
-    """And when systemd then aborts it, with the variable of our unit, it writes where it stood."""
+    """And when systemd then aborts it, with the variable of our unit, it writes where it stood.
+
+    Python reads that variable as it starts.
+    """
     blocked = {"DIALER_CRASH_POINTS": "start.committed=block", "PYTHONFAULTHANDLER": "1"}
     with supervisor() as listener:
-        async with make_stack(**listener.environment, **blocked) as system:
+        async with make_stack(INSTANT, "cold", **listener.environment, **blocked) as system:
             await is_ready(listener)
             assert not listener.would_kill()
             starting = asyncio.create_task(system.start(await system.business(), list(numbers(1))))
