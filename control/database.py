@@ -106,6 +106,14 @@ class Database:
         """A bare connection of the pool, for those who bring their own statements. Raises NoneFree."""
         return self._lender.connection(CONNECT_WITHIN_SECONDS)
 
+    async def warm(self, statement: Sequence[Any]) -> None:
+        """Open the connections that are kept at hand and run this on each: a name with arguments that do nothing.
+
+        Raises DatabaseAway or Collided.
+        """
+        async with self._named_failures():
+            await self._lender.warm(lambda one: Statements(one).rows(*statement), CONNECT_WITHIN_SECONDS)
+
     async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
         """Run a named statement. Raises DatabaseAway or Collided."""
         async with self._named_failures(), self.connection() as connection:

@@ -11,6 +11,9 @@ from dialer.rules.model import CarrierEvent, Fact
 
 MOST_IN_A_BATCH = 64
 
+# Takes nothing in, but a connection that has run it once runs it in a tenth of the time.
+NO_EVENTS = ("take_plain_events", *([] for _ in CarrierEvent._fields))
+
 # Runs a named statement.
 Rows = Callable[..., Awaitable[Sequence[Any]]]
 

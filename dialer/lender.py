@@ -4,8 +4,8 @@ The pool's own way costs two tasks and a timer each time, which is most of what 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -47,6 +47,16 @@ class Lender:
             await self._give_back(connection)
         else:
             self._at_hand.append(connection)
+
+    async def warm(self, act: Callable[[Any], Awaitable[object]], within_seconds: float) -> None:
+        """Open as many as are kept and do this on each, so that the first who need them find them warm.
+
+        Raises what `connection` raises, and what `act` does.
+        """
+        async with AsyncExitStack() as stack:
+            lent = [await stack.enter_async_context(self.connection(within_seconds)) for _ in range(self._keep)]
+            for connection in lent:
+                await act(connection)
 
     async def replace_all(self) -> None:
         """No connection of now is used again; those that are lent end when they come back."""

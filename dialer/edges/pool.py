@@ -1,6 +1,7 @@
 """Named statements over a pool of connections to Postgres: what every store of the daemon is built on."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Self
 
 import asyncpg
@@ -61,6 +62,21 @@ class Statements:
         await wait_until_current(
             lambda: self._lender.connection(CONNECT_WITHIN_SECONDS), poll_seconds=poll_seconds
         )
+
+    async def warm(self, *statements: Sequence[Any]) -> None:
+        """Open the connections that are kept at hand and run these on each: names with arguments that do nothing.
+
+        Raises DatabaseAway.
+        """
+
+        async def run(connection: Any) -> None:
+            for name, *arguments in statements:
+                await connection.fetch(sql.query(name), *arguments)
+
+        try:
+            await self._lender.warm(run, CONNECT_WITHIN_SECONDS)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            raise DatabaseAway(f"warm: {type(error).__name__}") from error
 
     def terminate(self) -> None:
         """Cut every connection, now: whoever waits on one hears that the database is away."""

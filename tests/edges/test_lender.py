@@ -78,6 +78,30 @@ async def test_one_who_is_cancelled_leaves_no_statement_behind(small: Any) -> No
     await lender.close()
 
 
+async def test_those_that_are_kept_are_there_before_anybody_needs_them(small: Any) -> None:
+    lender = Lender(small, keep=2)
+    warmed: list[int] = []
+
+    async def act(connection: Any) -> None:
+        warmed.append(int(await connection.fetchval(PID)))
+
+    await lender.warm(act, 5)
+    assert len(set(warmed)) == 2
+    assert small.get_idle_size() == 0, "they are at hand"
+    async with lender.connection(5) as one, lender.connection(5) as other:
+        assert {await one.fetchval(PID), await other.fetchval(PID)} == set(warmed)
+    await lender.close()
+
+
+async def test_when_they_cannot_be_warmed_the_pool_has_them(small: Any) -> None:
+    lender = Lender(small, keep=2)
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await lender.warm(lambda connection: connection.fetch("SELECT * FROM nothing"), 5)
+    assert small.get_idle_size() == small.get_size() > 0
+    assert await pid(lender)
+    await lender.close()
+
+
 async def test_who_waits_gets_what_comes_back(small: Any) -> None:
     lender = Lender(small)
     async with lender.connection(5), lender.connection(5):
