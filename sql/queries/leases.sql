@@ -62,7 +62,7 @@ JOIN outbound_call_attempts a ON a.business_id = r.business_id AND a.run_id = ou
 -- another status. Returns a row for each run that was not beaten: skipped | lost. Of ten thousand that is none.
 -- No join with the arrays: a cached plan knows no array's length, takes it for short, and would compare each run with
 -- each (seconds, at 10,000). = ANY goes along an index, and what is in IS TRUE stays a look-up in a hash table.
--- Locked in the order of their ids.
+-- Locked in the order of their ids. What is locked is beaten: nobody can come between.
 WITH held AS (
     SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS u (run_id, lease_epoch)
 ), seen AS (
@@ -75,13 +75,12 @@ WITH held AS (
     FOR NO KEY UPDATE SKIP LOCKED
 ), beaten AS (
     UPDATE outbound_call_runs r SET last_heartbeat_at = now() WHERE r.id = ANY (ARRAY(SELECT id FROM mine))
-    RETURNING r.id
 )
 SELECT h.run_id, h.lease_epoch,
        CASE WHEN coalesce(r.lease_epoch = h.lease_epoch AND r.locked_by_worker = $1::uuid, false)
             THEN 'skipped' ELSE 'lost' END AS verdict
 FROM held h LEFT JOIN outbound_call_runs r ON r.id = h.run_id
-WHERE h.run_id NOT IN (SELECT b.id FROM beaten b);
+WHERE h.run_id NOT IN (SELECT m.id FROM mine m);
 
 -- name: hand_over_runs
 -- Give leases back while draining: the runs wait for whoever claims them next.
