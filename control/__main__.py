@@ -10,10 +10,10 @@ from collections.abc import Callable
 from aiohttp import web
 
 from control.app import build
+from control.carrier.signature import Verifier
 from control.context import CONTEXT
-from control.malformed import answer_politely
-from control.patience import HEAD_WITHIN_SECONDS
-from control.signature import Verifier
+from control.requests.malformed import answer_politely
+from control.requests.patience import HEAD_WITHIN_SECONDS
 from dialer import crashpoints, telemetry
 from dialer.config import Settings, load
 from dialer.errors import CheckYourSettings

@@ -6,28 +6,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from aiohttp import web
 from pydantic import SecretStr
 
-from control import jobs, runs
-from control.auth import guarded
-from control.changes import Changes
+from control.carrier.signature import Verifier
 from control.context import CONTEXT, Context
 from control.database import REFUSED, Database
-from control.hangups import Hangups
+from control.document.openapi import DOCUMENT, document, routes_of
+from control.events.changes import Changes
+from control.events.watcher import Watcher
 from control.hints import Hints, Installation
-from control.incoming import named_requests, show_request_id
-from control.limits import Limits
-from control.metrics import counted
-from control.metrics_kept import Metrics
-from control.openapi import DOCUMENT, document, routes_of
-from control.parameters import only_known
-from control.problems import Handler, errors_as_problems, only_continue, unavailable
+from control.probes.metrics import counted
+from control.probes.metrics_kept import Metrics
 from control.pruner import Keep, Pruner
-from control.readers import LOOK_EVERY_SECONDS as LOOK_AT_READERS_EVERY_SECONDS
-from control.reaper import Reaper
+from control.requests.auth import guarded
+from control.requests.incoming import named_requests, show_request_id
+from control.requests.limits import Limits
+from control.requests.parameters import only_known
+from control.requests.problems import Handler, errors_as_problems, only_continue, unavailable
+from control.requests.readers import LOOK_EVERY_SECONDS as LOOK_AT_READERS_EVERY_SECONDS
+from control.resources import jobs, runs
 from control.routes import CALLBACKS, PROBES, ROUTES
 from control.schema import Schema
-from control.signature import Verifier
-from control.sweeper import Sweeper
-from control.watcher import Watcher
+from control.stopping.hangups import Hangups
+from control.stopping.reaper import Reaper
+from control.stopping.sweeper import Sweeper
 from dialer.config import Settings
 from dialer.edges import wakeup
 from dialer.edges.shelf import open_shelf

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from control.changes import Changes
+from control.carrier.signature import Verifier
 from control.chores import Chores
 from control.database import Database
-from control.hangups import Hangups
+from control.events.changes import Changes
+from control.events.watcher import Watcher
 from control.hints import Hints
-from control.limits import Limits
-from control.metrics_kept import Metrics
-from control.patience import Patience
-from control.readers import Readers
-from control.reaper import Reaper
+from control.probes.metrics_kept import Metrics
+from control.requests.limits import Limits
+from control.requests.patience import Patience
+from control.requests.readers import Readers
 from control.schema import Schema
-from control.signature import Verifier
-from control.watcher import Watcher
+from control.stopping.hangups import Hangups
+from control.stopping.reaper import Reaper
 from dialer.config import Settings
 from dialer.edges.redis_client import RedisClient
 from dialer.edges.shelf import Shelf

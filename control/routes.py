@@ -1,29 +1,14 @@
 """What is answered where, and to whom."""
 
-from control import (
-    amd,
-    businesses,
-    callbacks,
-    counts,
-    daemons,
-    docs,
-    health,
-    jobs,
-    keys,
-    metrics,
-    openapi,
-    recordings,
-    recordings_callback,
-    recordings_file,
-    report,
-    retry,
-    runs,
-    start,
-    stops,
-    stream,
-)
-from control.auth import Access, GuardedHandler
-from control.problems import Handler
+from control.carrier import amd, callbacks, recordings_callback
+from control.document import docs, openapi
+from control.events import stream
+from control.lists import retry, start
+from control.probes import health, metrics
+from control.requests.auth import Access, GuardedHandler
+from control.requests.problems import Handler
+from control.resources import businesses, counts, daemons, jobs, keys, recordings, recordings_file, report, runs
+from control.stopping import stops
 
 READ, WRITE, OPERATOR = Access.READ, Access.WRITE, Access.OPERATOR
 

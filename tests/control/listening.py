@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 
 from control.context import CONTEXT
-from control.watched import Stream
-from control.watcher import Watcher
+from control.events.watched import Stream
+from control.events.watcher import Watcher
 from tests.control.house import AUTH_TOKEN, OPERATOR, House
 from tests.support.waiting import eventually
 

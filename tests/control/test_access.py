@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from control.auth import Access
+from control.requests.auth import Access
 from control.routes import CALLBACKS, PROBES, ROUTES
 from tests.control.house import OPERATOR, House, news, sid
 from tests.control.tenants import NAMED_IN_QUERY, STATES, TABLE, Attempt, Tenant, everything, tenant

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control.problems import RETRY_AFTER_SECONDS
+from control.requests.problems import RETRY_AFTER_SECONDS
 from sql.migrate import migrate
 from tests.control.gate import Gate, gate_before
 from tests.control.house import Answer, House, news, sid

@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 import sql
 from control.context import CONTEXT
 from control.database import Database
-from control.patience import Patience
-from control.runs import as_shown
-from control.watched import Stream
-from control.watcher import Watcher
+from control.events.watched import Stream
+from control.events.watcher import Watcher
+from control.requests.patience import Patience
+from control.resources.runs import as_shown
 from dialer.rhythm import cancelled
 from tests.control.gate import gate_before
 from tests.control.house import OPERATOR, House, news, sid

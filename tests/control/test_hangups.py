@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from control.context import CONTEXT
-from control.hangups import ANSWER_WITHIN_SECONDS, ASK_AGAIN_AFTER_SECONDS
+from control.stopping.hangups import ANSWER_WITHIN_SECONDS, ASK_AGAIN_AFTER_SECONDS
 from simulator import INSTANT, Simulator
 from tests.control.house import ACCOUNT, AUTH_TOKEN, House, news, sid
 from tests.support.runs import Run, Worker, add_business, add_run, assert_counters_match

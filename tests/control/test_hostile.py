@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from control.described import JSON, name_of
-from control.operations import operation_of
+from control.document.described import JSON, name_of
+from control.document.operations import operation_of
 from control.routes import ROUTES
 from tests.control.house import TWIML, Answer, House
 from tests.control.tenants import everything, tenant

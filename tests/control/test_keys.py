@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from control.keys import MARK
+from control.resources.keys import MARK
 from tests.control.house import TWIML, House
 from tests.support.runs import Worker, add_business, add_run
 from tests.support.waiting import eventually

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control import collector, json_in_steps, leads, sent_lists
-from control.json_in_steps import LONGEST_VALUE, TooLarge
-from control.leads import CHARACTERS_IN_A_PIECE, LEADS_IN_A_PIECE, CallingList
-from control.payloads import LONGEST_VARIABLES, MOST_LEADS
-from control.phones import e164
-from control.sent_lists import Unreadable
+from control.document.payloads import LONGEST_VARIABLES, MOST_LEADS
+from control.lists import collector, json_in_steps, leads, sent_lists
+from control.lists.json_in_steps import LONGEST_VALUE, TooLarge
+from control.lists.leads import CHARACTERS_IN_A_PIECE, LEADS_IN_A_PIECE, CallingList
+from control.lists.phones import e164
+from control.lists.sent_lists import Unreadable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

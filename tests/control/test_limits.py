@@ -10,8 +10,8 @@ import aiohttp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.limits import MOST_BUCKETS, Buckets
-from control.watcher import MOST_STREAMS
+from control.events.watcher import MOST_STREAMS
+from control.requests.limits import MOST_BUCKETS, Buckets
 from tests.control.gate import gate_before
 from tests.control.house import OPERATOR, Answer, House, news, sid
 from tests.control.listening import listening, open_streams

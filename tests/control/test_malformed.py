@@ -12,7 +12,7 @@ from aiohttp import web
 from control.__main__ import runner_of
 from control.app import build
 from control.context import CONTEXT
-from control.malformed import answer_politely
+from control.requests.malformed import answer_politely
 from tests.control.house import OPERATOR, settings_for
 from tests.support.waiting import eventually
 

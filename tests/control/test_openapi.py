@@ -7,10 +7,11 @@ from typing import Any, get_args
 import pytest
 
 import control
-from control import jobs, payloads, recordings, runs, shapes
-from control.openapi import Route, routes_of
-from control.operations import OPERATIONS, operation_of
-from control.problems import CODES
+from control.document import payloads, shapes
+from control.document.openapi import Route, routes_of
+from control.document.operations import OPERATIONS, operation_of
+from control.requests.problems import CODES
+from control.resources import jobs, recordings, runs
 from control.routes import CALLBACKS, PROBES, ROUTES
 from tests.control.house import Answer, House
 from tests.control.recorded import give_up, recorded_calls
@@ -34,7 +35,7 @@ def test_the_words_are_the_same_everywhere() -> None:
 def test_every_code_is_described() -> None:
     raised = r"(?:conflict|forbidden|unavailable|unauthorized|too_many)\(\s*"
     made = re.compile(rf'(?:{raised}|Problem\(\s*\d+, |code=|not_found\(\s*"[^"]*", )"(\w+)"')
-    used = {code for file in SOURCE.glob("*.py") for code in made.findall(file.read_text("utf-8"))}
+    used = {code for file in SOURCE.rglob("*.py") for code in made.findall(file.read_text("utf-8"))}
     assert len(used) > 20
     # A defect of ours has no description.
     assert used - {"internal_error"} <= {code for codes in CODES.values() for code in codes}

@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from control.context import CONTEXT
-from control.payloads import LARGEST_PAGE
+from control.document.payloads import LARGEST_PAGE
 from tests.control.counting import Counted
 from tests.control.house import House, news, sid
 from tests.support.runs import Worker, add_business, add_run

@@ -7,8 +7,8 @@ import phonenumbers
 import pytest
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneNumberFormat, PhoneNumberType
 
-from control.phones import thoroughly
-from control.plain_numbers import plain
+from control.lists.phones import thoroughly
+from control.lists.plain_numbers import plain
 
 FORMATS = (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.NATIONAL)
 

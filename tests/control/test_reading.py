@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from control.runs import percent
+from control.resources.runs import percent
 from tests.control.house import OPERATOR, House, news, sid
 from tests.support.runs import Worker, add_business, add_run, assert_counters_match
 

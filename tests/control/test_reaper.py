@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from control.reaper import Sight
+from control.stopping.reaper import Sight
 from tests.control.gate import gate_before
 from tests.control.house import House, news, sid
 from tests.support.prometheus import Scraped

@@ -3,7 +3,7 @@
 import pytest
 from multidict import CIMultiDict
 
-from control.recordings_range import Beyond, Part, Unchanged, Wanted, Whole, wanted
+from control.resources.recordings_range import Beyond, Part, Unchanged, Wanted, Whole, wanted
 
 ETAG = '"abc"'
 

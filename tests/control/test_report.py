@@ -17,7 +17,7 @@ from control.__main__ import runner_of
 from control.app import build
 from control.context import CONTEXT
 from control.database import MOST_CONNECTIONS
-from control.report import COLUMNS, ROWS_AT_ONCE, neutral
+from control.resources.report import COLUMNS, ROWS_AT_ONCE, neutral
 from tests.control.gate import gate_before
 from tests.control.house import OPERATOR, TWIML, Answer, House, news, settings_for, sid
 from tests.support.runs import Run, Worker, add_business, add_run

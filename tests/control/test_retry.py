@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 from structlog.testing import capture_logs
 
-from control.payloads import Disposition
-from control.retry import BY_DEFAULT
+from control.document.payloads import Disposition
+from control.lists.retry import BY_DEFAULT
 from tests.control.house import Answer, House
 from tests.support.runs import Run, Worker, add_run, assert_counters_match, event
 

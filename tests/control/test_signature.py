@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 from twilio.request_validator import RequestValidator
 
-from control.signature import Verifier
+from control.carrier.signature import Verifier
 
 # The vectors of the SDK's own tests.
 TOKEN = "12345"

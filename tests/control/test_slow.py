@@ -13,8 +13,8 @@ from aiohttp import web
 
 from control.__main__ import runner_of
 from control.context import CONTEXT
-from control.patience import Patience
-from control.readers import Readers
+from control.requests.patience import Patience
+from control.requests.readers import Readers
 from tests.control.house import OPERATOR, TWIML, House, news, sid
 from tests.control.listening import listening, open_streams
 from tests.support.runs import add_business, add_run

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from control.context import CONTEXT
-from control.leads import LEADS_IN_A_PIECE
+from control.lists.leads import LEADS_IN_A_PIECE
 from dialer.edges import wakeup
 from tests.control.counting import Counted
 from tests.control.house import TWIML, Answer, House

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from control.problems import CODES
-from control.shapes import Rejected
+from control.document.shapes import Rejected
+from control.requests.problems import CODES
 from dialer.cli import main
 from tests.docs.pages import DOCUMENTS, SHELLS, TOP, fences_of, name_of, prose_of, rows_under, spans_of, text_of
 from tests.docs.routes import METHODS, ROUTED, is_served

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 
 import sql
-from control import retry
-from control.payloads import Disposition, JobStatus, RecordingStatus, RunStatus
+from control.document.payloads import Disposition, JobStatus, RecordingStatus, RunStatus
+from control.lists import retry
 from tests.docs.pages import TOP, rows_under
 from tests.sql.stopping import age_heartbeat, dialing, hold, row_of, stop, stop_stale, sweep
 from tests.support.runs import Run, event

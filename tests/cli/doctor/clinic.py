@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from control.carrier.signature import Verifier
 from control.context import CONTEXT
-from control.signature import Verifier
 from dialer import config
 from dialer.cli.doctor.examine import examine
 from dialer.cli.doctor.findings import Finding, Level

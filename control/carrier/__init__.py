@@ -1,0 +1,1 @@
+"""What the carrier says of calls and recordings: callbacks, signed."""

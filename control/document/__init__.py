@@ -1,0 +1,1 @@
+"""What may be asked and is answered, as models, and the description made of them."""

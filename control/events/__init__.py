@@ -1,0 +1,1 @@
+"""Who listens to a business's changes, and what they are told."""

@@ -1,0 +1,1 @@
+"""Who asks, how, and how fast; what is answered when something is wrong."""

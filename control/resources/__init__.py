@@ -1,0 +1,1 @@
+"""What is kept and shown over HTTP: a noun a file."""

@@ -1,0 +1,1 @@
+"""Runs are stopped, by people and by time; their jobs are swept, and their live calls hung up."""
