@@ -56,31 +56,9 @@ JOIN outbound_call_runs r ON r.id = ours.run_id
 JOIN outbound_call_attempts a ON a.business_id = r.business_id AND a.run_id = ours.run_id AND a.ended_at IS NULL;
 
 -- name: beat
--- Prolong all our leases in one statement, and show that this daemon lives.
+-- Prolong all our leases in one statement, and show that this daemon lives. See the function in migration 0016.
 -- $1 worker uuid  $2 run ids  $3 their epochs  $4 is Redis away for it?
--- A row that somebody has locked is skipped: unbeaten this second, not lost. Lost is only another epoch or
--- another status. Returns a row for each run that was not beaten: skipped | lost. Of ten thousand that is none.
--- No join with the arrays: a cached plan knows no array's length, takes it for short, and would compare each run with
--- each (seconds, at 10,000). = ANY goes along an index, and what is in IS TRUE stays a look-up in a hash table.
--- Locked in the order of their ids. What is locked is beaten: nobody can come between.
-WITH held AS (
-    SELECT * FROM unnest($2::bigint[], $3::bigint[]) AS u (run_id, lease_epoch)
-), seen AS (
-    UPDATE dialer_daemons SET last_seen_at = now(), redis_degraded = $4::boolean WHERE id = $1::uuid
-), mine AS MATERIALIZED (
-    SELECT r.id FROM outbound_call_runs r
-    WHERE r.id = ANY ($2::bigint[]) AND r.status = 'running' AND r.locked_by_worker = $1::uuid
-      AND ((r.id, r.lease_epoch) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))) IS TRUE
-    ORDER BY r.id
-    FOR NO KEY UPDATE SKIP LOCKED
-), beaten AS (
-    UPDATE outbound_call_runs r SET last_heartbeat_at = now() WHERE r.id = ANY (ARRAY(SELECT id FROM mine))
-)
-SELECT h.run_id, h.lease_epoch,
-       CASE WHEN coalesce(r.lease_epoch = h.lease_epoch AND r.locked_by_worker = $1::uuid, false)
-            THEN 'skipped' ELSE 'lost' END AS verdict
-FROM held h LEFT JOIN outbound_call_runs r ON r.id = h.run_id
-WHERE h.run_id NOT IN (SELECT m.id FROM mine m);
+SELECT * FROM beat($1::uuid, $2::bigint[], $3::bigint[], $4::boolean);
 
 -- name: hand_over_runs
 -- Give leases back while draining: the runs wait for whoever claims them next.
