@@ -109,10 +109,13 @@ class Database:
     async def warm(self, statement: Sequence[Any]) -> None:
         """Open the connections that are kept at hand and run this on each: a name with arguments that do nothing.
 
-        Raises DatabaseAway or Collided.
+        Raises DatabaseAway, whatever it was: a lock that somebody holds, or rights that are missing, too.
         """
-        async with self._named_failures():
-            await self._lender.warm(lambda one: Statements(one).rows(*statement), CONNECT_WITHIN_SECONDS)
+        try:
+            async with self._named_failures():
+                await self._lender.warm(lambda one: Statements(one).rows(*statement), CONNECT_WITHIN_SECONDS)
+        except (Collided, asyncpg.PostgresError) as error:
+            raise DatabaseAway(f"warm: {type(error).__name__}") from error
 
     async def rows(self, name: str, *arguments: Any, timeout: float | None = None) -> list[Row]:
         """Run a named statement. Raises DatabaseAway or Collided."""

@@ -1,13 +1,12 @@
 """The schema: applied or waited for. Until it is there only the probes are answered."""
 
 import asyncio
-from contextlib import suppress
 
 import asyncpg
 
 from control.database import Database
 from dialer.config import Settings
-from dialer.errors import TryAgainLater
+from dialer.errors import DatabaseAway
 from dialer.intake import NO_EVENTS
 from dialer.telemetry import logger
 from sql import migrate
@@ -38,8 +37,10 @@ class Schema:
             await self._apply()
         await migrate.wait_until_current(self._database.connection, poll_seconds=LOOK_EVERY_SECONDS)
         self.current = True
-        with suppress(TryAgainLater):  # who needs connections opens them
+        try:
             await self._database.warm(NO_EVENTS)
+        except DatabaseAway as error:  # who needs connections opens them, and says what is wrong
+            logger().debug("connections are cold", error=str(error))
 
     async def look(self) -> bool:
         """Whether it is current now. Raises what asyncpg raises when the database is away."""

@@ -35,6 +35,15 @@ async def await_schema(settings: Settings, store: Store) -> bool:
     return True
 
 
+async def warm_up(store: Store) -> bool:
+    """Open connections before calls wait for them, if that can be done now; True."""
+    try:
+        await store.warm_up()
+    except DatabaseAway as error:  # who needs connections opens them, and says what is wrong
+        log.debug("connections are cold", error=str(error))
+    return True
+
+
 async def _migrate(s: Settings) -> None:
     while True:
         try:

@@ -8,7 +8,7 @@ import gc
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -23,7 +23,6 @@ from dialer.edges.heart import Heart
 from dialer.edges.pace import Pace
 from dialer.edges.slots import Slots
 from dialer.edges.wakeup import Hint, Listener
-from dialer.errors import DatabaseAway
 from dialer.held import Edges
 from dialer.leaving import CANCEL_SECONDS, Leaving
 from dialer.liveness import Liveness
@@ -100,8 +99,7 @@ class Daemon:
         stack.push_async_callback(store.close)
         if await self._unless_stopped(beginning.await_schema(self._settings, store)) is None:
             return False
-        with suppress(DatabaseAway):  # who needs connections opens them
-            await self._unless_stopped(store.warm_up())
+        await self._unless_stopped(beginning.warm_up(store))
         namespace = await self._unless_stopped(insist(store.installation))
         if namespace is None:
             return False

@@ -55,8 +55,11 @@ class Lender:
         """
         async with AsyncExitStack() as stack:
             lent = [await stack.enter_async_context(self.connection(within_seconds)) for _ in range(self._keep)]
-            for connection in lent:
-                await act(connection)
+            # Side by side: a pooler would do it on one connection of its own, again and again.
+            done = await asyncio.gather(*map(act, lent), return_exceptions=True)
+            for one in done:
+                if isinstance(one, BaseException):
+                    raise one
 
     async def replace_all(self) -> None:
         """No connection of now is used again; those that are lent end when they come back."""

@@ -62,7 +62,7 @@ class Store(Statements):
         self._intake = Intake(self._rows, take_apart_on=(DatabaseRefused,))
 
     async def warm_up(self) -> None:
-        """Open connections before they are needed: the first intent on one takes ten times as long as the next."""
+        """Open connections before they are needed: the first intent on a cold one takes four times as long."""
         await self.warm(("write_intents", 0, UUID(int=0), 0, -1, [], [], ""), NO_EVENTS)
 
     # -- leases -----------------------------------------------------------------------------------------
