@@ -140,17 +140,18 @@ def _rate(created: Sequence[float], slots: int) -> float:
 
 
 def _shares(ledger: Ledger, load: Load) -> tuple[float, float]:
-    """Of the slot time used while every run had a call and jobs left: what those had that came off worst and best."""
+    """Of the slot time used while every run had a call and jobs left: what those had that came off worst and best.
+
+    Zeros when there was no such time: lists so short, or so many, that some were over before others had begun.
+    """
     calls: dict[str, list[Placed]] = defaultdict(list)
     for call in ledger.calls.values():
         calls[call.from_number].append(call)
-    assert len(calls) == load.businesses * load.runs
     begin = max(min(call.created for call in made) for made in calls.values())
     end = min(max(call.created for call in made) for made in calls.values())
-    assert begin < end, "the lists are too short: they were never all dialed at the same time"
     used = [sum(_overlap(call, begin, end) for call in made) for made in calls.values()]
-    equal = sum(used) / len(used)
-    return min(used) / equal, max(used) / equal
+    equal = sum(used) / (load.businesses * load.runs)
+    return (min(used) / equal, max(used) / equal) if equal else (0.0, 0.0)
 
 
 def _overlap(call: Placed, begin: float, end: float) -> float:

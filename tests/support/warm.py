@@ -1,6 +1,8 @@
 """Processes of ours that begin warm: forked from one that has imported what they import.
 
 They are processes like any other, to be killed, frozen and asked for their exit code, and they run the same `main`.
+What differs is outside of it: Python has read its own variables already, its name in the list of processes is the
+server's, and it ends without the interpreter's last steps.
 What they save is the second that Python takes to import everything, which a suite of some hundred would spend
 mostly on that. How they begin cold (`python -m dialer`, the units, the image) has tests of its own.
 """
@@ -19,6 +21,9 @@ from pathlib import Path
 
 PROGRAMS = ("dialer", "control")
 
+# The exit code comes through a pipe, once: two who read it at a time would each get half. And whoever starts another
+# process looks after all that are there.
+_ONE_AT_A_TIME = threading.Lock()
 _CONTEXT = multiprocessing.get_context("forkserver")
 # "__main__" is the test runner's own: each child would import it anew.
 _CONTEXT.set_forkserver_preload(["__main__", *(f"{name}.__main__" for name in PROGRAMS)])
@@ -30,16 +35,18 @@ class Warm:
     def __init__(self, program: str, environment: Mapping[str, str], log: Path) -> None:
         """`log` is there, and empty."""
         assert program in PROGRAMS
+        # What Python reads as it starts was read by the server: see how `environment` differs from ours.
+        told = {n for n in environment if n.startswith("PYTHON") and environment[n] != os.environ.get(n)}
+        assert not told, f"{told}: such a process must begin cold"
         self._process = _CONTEXT.Process(target=_run, args=(program, dict(environment), log), daemon=True)
-        self._process.start()
+        with _ONE_AT_A_TIME:
+            self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
-        # The exit code comes through a pipe, once: two who read it at a time would each get half.
-        self._asking = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code; a signal's number, negative; None while it runs."""
-        with self._asking:
+        with _ONE_AT_A_TIME:
             return self._process.exitcode
 
     def wait(self, timeout: float = 60) -> int:
