@@ -46,8 +46,9 @@ class Process:
 
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The log so far, or only these events."""
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
-        found = [json.loads(line) for line in lines]
+        # A line that is being written may be there in part.
+        whole = self.log.read_bytes().rpartition(b"\n")[0].decode()
+        found = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [e for e in found if not names or e["event"] in names]
 
     async def started(self) -> dict[str, Any]:
