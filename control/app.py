@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -31,9 +32,10 @@ from control.stopping.sweeper import Sweeper
 from dialer.config import Settings
 from dialer.edges import wakeup
 from dialer.edges.shelf import open_shelf
-from dialer.errors import CheckYourSettings
-from dialer.intake import Intake
+from dialer.errors import CheckYourSettings, DatabaseAway
+from dialer.intake import NO_EVENTS, Intake
 from dialer.rhythm import Rhythm, report
+from dialer.telemetry import logger
 
 SWEEP_EVERY_SECONDS = 2.0
 HANG_UP_EVERY_SECONDS = 1.0
@@ -114,12 +116,14 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     schema = context.schema.start()
     hints = asyncio.create_task(context.hints.run(), name="hints")
     loops = [asyncio.create_task(_after(schema, loop), name="loop") for loop in _loops(context)]
-    for task in (hints, *loops):
-        task.add_done_callback(report)  # none ends by itself: a fault that ended one must be seen
+    # Beside the loops: what they have to do at the start does not wait for it.
+    warming = asyncio.create_task(_after(schema, partial(warm_up, context.database)), name="warming")
+    for task in (hints, warming, *loops):
+        task.add_done_callback(report)  # no loop ends by itself: a fault that ended one must be seen
     try:
         yield
     finally:
-        await _ended(loops)
+        await _ended([warming, *loops])
         await context.hangups.close()
         await context.hints.flush()
         await context.chores.close()
@@ -127,6 +131,14 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         await _ended([schema, hints])
         await context.redis.aclose()
         await context.database.close()
+
+
+async def warm_up(database: Database) -> None:
+    """Open connections before callbacks wait for them, if that can be done now."""
+    try:
+        await database.warm(NO_EVENTS)
+    except DatabaseAway as error:  # who needs connections opens them, and says what is wrong
+        logger().debug("connections are cold", error=str(error))
 
 
 def _loops(context: Context) -> list[Callable[[], Awaitable[None]]]:

@@ -6,8 +6,6 @@ import asyncpg
 
 from control.database import Database
 from dialer.config import Settings
-from dialer.errors import DatabaseAway
-from dialer.intake import NO_EVENTS
 from dialer.telemetry import logger
 from sql import migrate
 
@@ -37,10 +35,6 @@ class Schema:
             await self._apply()
         await migrate.wait_until_current(self._database.connection, poll_seconds=LOOK_EVERY_SECONDS)
         self.current = True
-        try:
-            await self._database.warm(NO_EVENTS)
-        except DatabaseAway as error:  # who needs connections opens them, and says what is wrong
-            logger().debug("connections are cold", error=str(error))
 
     async def look(self) -> bool:
         """Whether it is current now. Raises what asyncpg raises when the database is away."""

@@ -131,7 +131,8 @@ async def test_health_shows_what_is_going_on(house: House) -> None:
     await worker.intend(run.run_id, [1, 2])
     await house.pool.execute("UPDATE outbound_call_attempts SET state = 'unknown' WHERE slot = 2")
     await house.pool.execute(
-        "UPDATE outbound_call_runs SET last_heartbeat_at = now() - interval '1 hour' WHERE business_id = $1", other
+        "UPDATE outbound_call_runs SET last_heartbeat_at = now() - interval '2 minutes' WHERE business_id = $1",
+        other,
     )
     assert (await house.ask("GET", "/api/health", None)).data == {"status": "ok"}
     assert (await house.ask("GET", "/api/health", "wrong")).status == 401

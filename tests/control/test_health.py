@@ -96,7 +96,7 @@ async def test_a_business_is_told_only_of_its_own(house: House) -> None:
     mine, other = await add_business(house.pool), await add_business(house.pool)
     await dialing(house, other, 4, 2)
     await house.pool.execute("UPDATE outbound_call_attempts SET state = 'unknown'")
-    await house.pool.execute("UPDATE outbound_call_runs SET last_heartbeat_at = now() - interval '1 hour'")
+    await house.pool.execute("UPDATE outbound_call_runs SET last_heartbeat_at = now() - interval '2 minutes'")
     shown = await health(house, await house.key(mine))
     assert [(daemon["runs"], daemon["live_calls"]) for daemon in shown["daemons"]] == [(0, 0)]
     assert (shown["oldest_waiting_job_seconds"], shown["stale_runs"], shown["unknown_attempts"]) == (None, 0, 0)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from control.app import warm_up
 from control.database import Database
-from control.schema import Schema
-from dialer import beginning, config
+from dialer import beginning
 from dialer.edges.store import Store
 from dialer.errors import DatabaseAway
 from dialer.intake import NO_EVENTS
@@ -110,7 +110,7 @@ async def test_who_cannot_warm_them_now_goes_on_all_the_same(pool: Any, database
         else:
             served = Database(database)
             await served.open()
-            schema = Schema(config.load({"DATABASE_URL": database, "RUN_MIGRATIONS": "0"}), served)
-            await schema.bring()
-            assert schema.current
+            with pytest.raises(DatabaseAway):
+                await served.warm(NO_EVENTS)
+            await warm_up(served)
             await served.close()
