@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PROGRAMS = ("dialer", "control")
+LOOK_EVERY_SECONDS = 0.01
 
 # The exit code comes through a pipe, once: two who read it at a time would each get half. And whoever starts another
 # process looks after all that are there.
@@ -43,18 +44,22 @@ class Warm:
             self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
+        self._exit_code: int | None = None
 
     def poll(self) -> int | None:
         """The exit code; a signal's number, negative; None while it runs."""
         with _ONE_AT_A_TIME:
-            return self._process.exitcode
+            if self._exit_code is None and (code := self._process.exitcode) is not None:
+                self._exit_code = code
+                self._process.close()  # two files, which it would keep until it is collected
+            return self._exit_code
 
     def wait(self, timeout: float = 60) -> int:
         """The exit code, as soon as there is one."""
         give_up_at = time.monotonic() + timeout
         while (code := self.poll()) is None:
-            multiprocessing.connection.wait([self._process.sentinel], give_up_at - time.monotonic())
             assert time.monotonic() < give_up_at, "it runs on"
+            time.sleep(LOOK_EVERY_SECONDS)
         return code
 
     def send_signal(self, number: signal.Signals) -> None:
