@@ -27,7 +27,9 @@ def set_up(level: str, log_format: str | None, stream: TextIO | None = None) -> 
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        # A line and its end are one write: processes that share their output (`dialer serve`) would else tear each
+        # other's lines where Python does not buffer.
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
     # Libraries speak up only when something is wrong; the carrier's SDK would print numbers at INFO.

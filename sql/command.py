@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     try:
         settings = settings_from_environment(os.environ)

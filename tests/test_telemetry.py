@@ -43,3 +43,20 @@ def test_the_event_stands_first_and_levels_are_kept() -> None:
 def test_a_number_is_masked_but_for_its_ends() -> None:
     assert telemetry.masked("+972501234567") == "+972*******67"
     assert telemetry.masked("12") == "**"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_line_is_one_write(log_format: str) -> None:
+    """Two processes write to one pipe, and Python may be told not to buffer."""
+    written: list[str] = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    telemetry.set_up("INFO", log_format, Unbuffered())
+    telemetry.logger().info("RUN_CLAIMED", run_id=1)
+    [line] = written
+    assert line.endswith("\n")
+    assert "RUN_CLAIMED" in line
