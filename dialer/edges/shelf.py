@@ -91,7 +91,15 @@ class Folder:
 
     async def begin(self, name: str, epoch: int) -> Draft | Kept:
         path = self._path(name)
-        return await self._do(lambda: _begin(path, epoch, self._do))
+        beginning = asyncio.ensure_future(self._do(lambda: _begin(path, epoch, self._do)))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            # The thread goes on, and what it opens would stay.
+            [begun] = await asyncio.gather(beginning, return_exceptions=True)
+            if isinstance(begun, _Sheet):
+                await begun.discard()
+            raise
 
     async def size(self, name: str) -> int | None:
         path = self._path(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -246,3 +247,21 @@ async def test_the_folder_is_below_the_data_directory_unless_told_otherwise(tmp_
 def test_bad_addresses_of_buckets_are_faults_of_the_configuration(url: str) -> None:
     with pytest.raises(CheckYourSettings, match="RECORDINGS_URL"):
         load({"RECORDINGS_URL": url})
+
+
+async def test_one_that_is_cancelled_while_it_begins_leaves_nothing(tmp_path: Path) -> None:
+    """A thread opens the file, and is not cancelled with whoever waits for it."""
+    folder = Folder(tmp_path)
+    names = [f"12/ab/CAab{n}.mp3" for n in range(50)]
+    for name in names:
+        beginning = asyncio.ensure_future(folder.begin(name, 1))
+        await asyncio.sleep(0)
+        beginning.cancel()
+        await asyncio.wait([beginning])
+    await asyncio.gather(*(folder.size(name) for name in names))  # behind all that was begun
+    assert left_in(tmp_path) == []
+    await folder.close()
+
+
+def left_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.rglob("CA*")]
